@@ -133,4 +133,6 @@ FINETUNE_CLS = replace(
 )
 """Own classes, starting from existing weights."""
 
-CLS_PRESETS = Presets((PAPER_CLS, MODERN, SMALL, DEMO_CLS, FINETUNE_CLS), with_data="modern")
+CLS_PRESETS = Presets(
+    (PAPER_CLS, MODERN, SMALL, DEMO_CLS, FINETUNE_CLS), with_data="modern", with_small="small"
+)

@@ -22,6 +22,8 @@ class Presets(Generic[Config_co]):
         with_teacher: Name of the preset for learning from a teacher; None if a teacher does not
             matter.
         built_in: Name of the preset for built-in images.
+        with_small: Name of the preset for training on own small images from scratch; None if their
+            size does not matter.
         offer: Text before the list of choices in the message about an unknown name.
     """
 
@@ -30,6 +32,7 @@ class Presets(Generic[Config_co]):
     with_weights: str | None = "finetune"
     with_teacher: str | None = None
     built_in: str = "demo"
+    with_small: str | None = None
     offer: str = "choose one of"
 
     def __getitem__(self, name: str) -> Config_co:

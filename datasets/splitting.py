@@ -18,6 +18,7 @@ from datasets.spec import Split
 
 # Share of the images that is held out if a data set has no validation part of its own.
 HOLD_OUT = 0.2
+_TO_SELECT = 2000
 Part = TypeVar("Part")
 
 
@@ -89,6 +90,41 @@ def path_shares(files: Sequence[str], root: Path) -> NDArray[np.float64]:
 def name_shares(names: Sequence[str]) -> NDArray[np.float64]:
     """A number in 0..1 for each name (N,), which depends only on the name."""
     return np.array([zlib.crc32(os.fsencode(name)) / 2**32 for name in names], dtype=np.float64)
+
+
+def selection_share(number: int) -> float:
+    """Share of a number of training images to select weights and networks on.
+
+    A tenth, or up to a fifth where that makes 2,000: a share then has a standard error of a point.
+    """
+    return max(HOLD_OUT / 2, min(HOLD_OUT, _TO_SELECT / max(number, 1)))
+
+
+def lowest(shares: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+    """Mask (N,) of the rows whose numbers are lowest: a ``share``, in (0, 1), of all.
+
+    Rows with equal numbers, such as those of one owner, stay together. There is at least one, and
+    at least one is left out if there are two different numbers.
+
+    Args:
+        shares: (N,) numbers from :func:`name_shares`.
+        share: Share of the rows.
+    """
+    values, counts = np.unique(shares, return_counts=True)
+    enough = int(np.searchsorted(np.cumsum(counts), share * len(shares))) + 1
+    enough = min(enough, max(1, len(values) - 1))
+    return shares < values[enough] if enough < len(values) else np.ones(len(shares), np.bool_)
+
+
+def selected(files: Sequence[str], root: Path) -> NDArray[np.bool_]:
+    """Mask (N,) of training images to select weights on, chosen by their paths below a root.
+
+    Raises:
+        InputError: If there are fewer than two images.
+    """
+    if len(files) < 2:
+        raise InputError(f"{root}: {len(files)} images to train on; none can be held out of them")
+    return lowest(path_shares(files, root), selection_share(len(files)))
 
 
 def held_out(shares: NDArray[np.float64], share: float = HOLD_OUT) -> NDArray[np.bool_]:

@@ -98,6 +98,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("all recipes", ("tools/recipes.py",)),
     ("several heads, each by its recipe", ("tools/multitask",)),
+    ("from data to a file, by any recipe", ("tools/shipping",)),
     ("commands", ("tools",)),
 )
 # The only files of datasets that the body, the tasks and the flags know: no kind of data.

@@ -152,13 +152,7 @@ class CocoEvaluator:
 
     def compute(self) -> Score:
         """Compute metrics of what was collected, over all images of the ground truth."""
-        results = self.results()
-        evaluate = _pycocotools if self.scorer == "pycocotools" else _faster
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = evaluate({"info": {}, **self.ground_truth}, results)
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
+        evaluation = self._evaluated(self.ground_truth, self.results())
         # (IoU thresholds, recalls, classes, areas, detections)
         precision = np.asarray(evaluation.eval["precision"])[..., 0, -1]
         names = {row["id"]: row["name"] for row in self.ground_truth["categories"]}
@@ -173,6 +167,47 @@ class CocoEvaluator:
             "per_class": per_class,
             "precision": precision[0],
         }
+
+    def _evaluated(self, truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:
+        evaluate = _pycocotools if self.scorer == "pycocotools" else _faster
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = evaluate({"info": {}, **truth}, results)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        return evaluation
+
+    def interval(self, name: str, groups: int = 20) -> tuple[float, float] | None:
+        """An approximate 95 % interval of a metric, by the jackknife over groups of images.
+
+        AP is no mean over images, so it is computed again without each group in turn (Efron and
+        Tibshirani, An Introduction to the Bootstrap, chapter 11).
+
+        Args:
+            name: Name of the metric, in ``MEANINGS``.
+            groups: Number of groups; with fewer images each is a group.
+
+        Returns:
+            Its ends, in 0..1; None if there are fewer than three images, or a metric is absent.
+        """
+        ids = sorted(row["id"] for row in self.ground_truth["images"])
+        place, groups = list(MEANINGS).index(name), min(groups, len(ids))
+        if groups < 3:
+            return None
+        rows, without = self.results(), []
+        for group in range(groups):
+            kept = {one for k, one in enumerate(ids) if k % groups != group}
+            truth = dict(self.ground_truth)
+            truth["images"] = [row for row in truth["images"] if row["id"] in kept]
+            truth["annotations"] = [row for row in truth["annotations"] if row["image_id"] in kept]
+            found = self._evaluated(truth, [row for row in rows if row["image_id"] in kept])
+            without.append(float(found.stats[place]))
+        whole = float(self._evaluated(self.ground_truth, rows).stats[place])
+        if ABSENT in (whole, *without):
+            return None
+        error = np.sqrt((groups - 1) * np.var(without))
+        low, high = whole - 1.96 * error, whole + 1.96 * error
+        return max(0.0, float(low)), min(1.0, float(high))
 
 
 def _pycocotools(truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:

@@ -108,6 +108,7 @@ class RunKeeper(Checkpoint):
         watch: Stopwatch of the run.
         patience: Evaluations in a row without a better one after which the run stops; 0: never.
         accumulate: Batches of a step. Gradients are in no checkpoint, so none is written within.
+        pause_after: Epoch, from 1, after whose evaluation the run pauses; None never pauses.
     """
 
     def __init__(
@@ -118,8 +119,10 @@ class RunKeeper(Checkpoint):
         watch: Stopwatch,
         patience: int = 0,
         accumulate: int = 1,
+        pause_after: int | None = None,
     ) -> None:
         self.patience, self.stale, self.accumulate = patience, 0, accumulate
+        self.pause_after = pause_after
         self.path, self.seconds = folder / LAST_NAME, save_minutes * 60
         self.write_best, self.watch = write_best, watch
         self.best = float("-inf")
@@ -137,6 +140,7 @@ class RunKeeper(Checkpoint):
         for number in (signal.SIGINT, signal.SIGTERM) if is_main else ():
             self._handlers[number] = signal.signal(number, self._ask)
         self._stop_if_stale(trainer)  # A run may have been killed between that and its report.
+        self._pause_if_due(trainer, trainer.current_epoch)
         if trainer.global_step == 0 and trainer.ckpt_path is None:
             self._save(trainer)
 
@@ -157,8 +161,9 @@ class RunKeeper(Checkpoint):
         self.on_train_end(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Evaluate the last epoch whatever the interval is."""
-        if trainer.max_epochs and trainer.current_epoch == trainer.max_epochs - 1:
+        """Evaluate the last epoch, or the last before a pause, whatever the interval is."""
+        last = self.pause_after or trainer.max_epochs
+        if last and trainer.current_epoch == last - 1:
             trainer.check_val_every_n_epoch = 1
 
     def on_train_batch_start(self, *_: Any) -> None:
@@ -200,8 +205,14 @@ class RunKeeper(Checkpoint):
                 f"{self.stale} evaluations in a row were no better than the best",
                 file=sys.stderr,
             )
+        self._pause_if_due(trainer, trainer.current_epoch + 1)
         if self._all_agree(trainer, self._asked):
             raise InterruptedRun
+
+    def _pause_if_due(self, trainer: pl.Trainer, epochs: int) -> None:
+        """End this process's part of the training once that number of epochs is trained."""
+        if self.pause_after is not None and epochs >= self.pause_after:
+            trainer.should_stop = True
 
     def _stop_if_stale(self, trainer: pl.Trainer) -> None:
         """End the training, as if its epochs were over, where evaluations improve no more."""

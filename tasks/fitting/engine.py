@@ -103,6 +103,7 @@ def fit(
     resume: bool,
     write_best: Callable[[dict[str, Tensor], dict[str, float]], None],
     watch: Stopwatch,
+    pause_after: int | None = None,
 ) -> None:
     """Train a task in a run folder; ``model.safetensors`` there is the best evaluation's.
 
@@ -115,6 +116,8 @@ def fit(
         resume: Go on from the folder's checkpoint.
         write_best: Called with state dict and metrics of each new best evaluation.
         watch: Stopwatch of the run; its time is stored in the checkpoint.
+        pause_after: Epoch, from 1, after whose evaluation the run pauses; resuming goes on as if
+            it had not. None trains to the end.
 
     Raises:
         InterruptedRun: If a signal stopped it, after saving.
@@ -136,7 +139,13 @@ def fit(
     if spec.ema_decay > 0:
         callbacks.append(AveragedWeights(spec.ema_decay, local_device(device)))
     keeper = RunKeeper(
-        folder, spec.save_minutes, write_best, watch, spec.patience, spec.accumulate
+        folder,
+        spec.save_minutes,
+        write_best,
+        watch,
+        spec.patience,
+        spec.accumulate,
+        pause_after,
     )
     callbacks.append(keeper)
 

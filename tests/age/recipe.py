@@ -11,6 +11,7 @@ from datasets.labels.augmentation import LabelTransform
 from datasets.labels.structure import LabelledData
 from datasets.labels.torch_set import LabelledSet, label_loader
 from datasets.loader import Resumable
+from datasets.splitting import lowest, path_shares, selected
 from datasets.types import ClassMap
 from tasks.distillation.target_source import TargetSource
 from tasks.fitting.engine import rank_and_world
@@ -19,7 +20,7 @@ from tasks.reporting.skeleton import MetricsTable, Report
 from tasks.reporting.tables import metric_rows, metrics_text
 from tasks.weights.card import Card
 from tests.age.application import AGE
-from tests.age.config import TrainAge
+from tests.age.config import AGE_PRESETS, TrainAge
 from tests.age.data import STAMP, draw_ages, open_part
 from tests.age.evaluator import MEANINGS, AgeEvaluator
 from tests.age.model import AgeNet
@@ -68,6 +69,7 @@ class AgeRun(OpenedRun[TrainAge]):
         super().__init__(config, path)
         self.train = open_part(path, "train")
         self.val = open_part(config.val or path, "all" if config.val else "val")
+        self.chosen = self.val
 
     @property
     def subject(self) -> str:
@@ -103,7 +105,16 @@ class AgeRun(OpenedRun[TrainAge]):
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> AgeExam:
         size = self.config.fit.batch_size
-        return AgeExam(self.val, model.card, batch_size=size, workers=workers)
+        data = self.val if tested else self.chosen
+        return AgeExam(data, model.card, batch_size=size, workers=workers)
+
+    def keep_apart(self) -> None:
+        held = selected(self.train.files.tolist(), self.train.root)
+        self.train, self.chosen = self.train.select(~held), self.train.select(held)
+
+    def train_on_share(self, share: float) -> None:
+        numbers = path_shares(self.train.files.tolist(), self.train.root)
+        self.train = self.train.select(lowest(numbers, share))
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> AgeExam:
@@ -122,4 +133,5 @@ AGE_RECIPE = Recipe(
     collector=PhotoRows,
     measures=(AGE.metric,),
     sketch=AgeNet,
+    presets=lambda _: AGE_PRESETS,
 )

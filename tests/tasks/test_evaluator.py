@@ -91,6 +91,28 @@ def test_a_case_by_hand(scorer: Any) -> None:
     assert score["precision"][:34, 0] == pytest.approx(np.ones(34))
 
 
+def test_an_interval_leaves_out_one_image_after_the_other() -> None:
+    """Three images with a box each: two are found, one is not."""
+    boxes: Rows = [(k, 5, (0, 0, 100, 100)) for k in (1, 2, 3)]
+    hits = [found([(1, 0.9, (0, 0, 100, 100))])] * 2 + [found([])]
+
+    def ap50(images: list[int]) -> float:
+        rows = [row for row in boxes if row[0] in images]
+        evaluator = CocoEvaluator(truth(rows, images=3))
+        evaluator.update(images, [hits[k - 1] for k in images])
+        return evaluator.compute()["metrics"]["AP50"]
+
+    evaluator = CocoEvaluator(truth(boxes, images=3))
+    evaluator.update([1, 2, 3], hits)
+    without = [ap50([2, 3]), ap50([1, 3]), ap50([1, 2])]
+    error = np.sqrt(2 * np.var(without))
+    middle = ap50([1, 2, 3])
+    low, high = middle - 1.96 * error, min(1, middle + 1.96 * error)
+    assert evaluator.interval("AP50") == pytest.approx((max(0, low), high))
+    assert evaluator.interval("AP_small") is None
+    assert CocoEvaluator(truth(boxes[:2])).interval("AP50", groups=2) is None
+
+
 @SCORERS
 def test_crowds_swallow_detections(scorer: Any) -> None:
     rows: Rows = [(1, 5, (0, 0, 100, 100)), (1, 5, (100, 0, 200, 200))]

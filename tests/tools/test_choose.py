@@ -262,3 +262,23 @@ def test_damaged_measurements_are_named(tool: Tool, tmp_path: Path) -> None:
         assert status == 2
         assert f"{kept}: not what choose.py keeps there" in err
         assert kept.read_text() == text
+
+
+@pytest.mark.slow
+def test_each_network_in_litert_has_a_file_of_its_own(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiteRT reads a file while it computes: one that is written over ends the process."""
+    opened: list[Path] = []
+    inner = measuring.open_export
+
+    def note(path: Path, threads: int) -> Any:
+        opened.append(path)
+        return inner(path, threads)
+
+    monkeypatch.setattr(measuring, "open_export", note)
+    flags = ("--alpha", ".25", "--rounds", "1", "--threads", "1", "--resolution", "64", "32")
+    litert = ("--runtime", "litert", "--precision", "float32")
+    status, _, err = tool("choose", *flags, *litert, "--out", tmp_path)
+    assert status == 0, err
+    assert len(set(opened)) == len(opened) == 2

@@ -107,7 +107,7 @@ def test_a_loss_above_the_limit_writes_nothing(
     def score(file: Path) -> float:
         return 90.0 if open_export(file, 1).precision == "float32" else 71.5
 
-    monkeypatch.setattr(quantising, "open_scorer", lambda *_: Scorer("top-1", score))
+    monkeypatch.setattr(quantising, "open_scorer", lambda *_: Scorer("top-1", score, "images"))
     quick = functools.partial(remedies.fine_tune, steps=1)
     monkeypatch.setattr(remedies, "fine_tune", quick)
     args = flags(tmp_path, photos, labelled=photos, max_drop=2.0)
@@ -127,7 +127,7 @@ def test_a_naive_network_that_keeps_to_the_limit_is_taken(
     """Where the one with remedies, though closer in its answers, does not."""
     told = iter((90.0, 60.0, 89.5, 80.0))  # Float, per tensor, per channel, with remedies.
     monkeypatch.setattr(
-        quantising, "open_scorer", lambda *_: Scorer("top-1", lambda _: next(told))
+        quantising, "open_scorer", lambda *_: Scorer("top-1", lambda _: next(told), "images")
     )
     args = flags(tmp_path, photos, labelled=photos, max_drop=1.0)
     result, text = write_int8(args, source, float_file, RECIPES)

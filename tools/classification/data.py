@@ -17,7 +17,8 @@ from datasets.labels.opening import (
 )
 from datasets.labels.structure import LabelledData, choose_classes, cut_to_boxes
 from datasets.shards.finding import find_shard_parts
-from datasets.shards.tar import open_shard_part
+from datasets.shards.photos import list_photos
+from datasets.shards.tar import ShardedData, open_shard_part
 from datasets.spec import Split
 from datasets.splitting import tell_part
 from tasks.weights.card import Card
@@ -94,6 +95,17 @@ def open_photos(
     if split == "train" or checkup.findings:
         cli.say(f"{split} data: {checkup.describe(5)}")
     return checkup.data
+
+
+def as_photos(data: Data) -> LabelledData:
+    """A part as images that can be selected individually."""
+    return list_photos(data) if isinstance(data, ShardedData) else data
+
+
+def has_test_part(path: Path) -> bool:
+    """Whether data has a part to test on besides one to validate on."""
+    parts = find_shard_parts(path) if is_sharded(path) else _parts_of(path)
+    return {"train", "val", "test"} <= set(parts)
 
 
 def data_text(data: LabelledData) -> str:

@@ -14,13 +14,14 @@ from backbone.flavour import Flavour
 from backbone.formats.network import Network
 from backbone.formats.partial import assumed_input
 from backbone.formats.recognise import read_network
-from configs.classification import TrainCls
+from configs.classification import CLS_PRESETS, TrainCls
 from configs.tools import Evaluate, ImportWeights
 from datasets.builtin.shapes_and_breeds import SHAPES_STAMP, draw_shapes
 from datasets.errors import InputError
 from datasets.labels.structure import LabelledData
 from datasets.loader import Resumable
 from datasets.shards.loader import ShardLoader
+from datasets.splitting import lowest, path_shares, selected
 from datasets.types import ClassMap
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import format_classes, format_metrics
@@ -35,7 +36,9 @@ from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
 from tools import cli
 from tools.classification.data import (
+    as_photos,
     data_text,
+    has_test_part,
     open_both,
     open_data,
     part_to_measure,
@@ -89,6 +92,7 @@ class ClassRun(PhotoRun[TrainCls]):
     def __init__(self, config: TrainCls, path: Path, train: Data, val: Data) -> None:
         super().__init__(config, path)
         self.train, self.val = train, val
+        self.chosen = val
         self.few_photos = _FEW_OF_A_CLASS * len(train.classes)
         self.cut = _CUT if config.boxes else ""
 
@@ -133,8 +137,26 @@ class ClassRun(PhotoRun[TrainCls]):
         return training_loader(self.config, self.train, workers)
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
-        """The images to evaluate on, for both purposes."""
-        return ClassExam(make_photos(self.val, model.card, self.loading(workers, alone=alone)))
+        """The images to report on, or those that select weights: by default the same."""
+        data = self.val if tested else self.chosen
+        return ClassExam(make_photos(data, model.card, self.loading(workers, alone=alone)))
+
+    def keep_apart(self) -> None:
+        """Report on the test part if there is one besides ``val``; else select on new images."""
+        self.train, self.val = as_photos(self.train), as_photos(self.val)
+        self.chosen = self.val
+        if has_test_part(self.path):
+            config = self.config
+            tested = open_data(self.path, "test", config.classes, self.train, boxes=config.boxes)
+            self.val = as_photos(tested)
+            return
+        held = selected(self.train.files.tolist(), self.train.root)
+        self.train, self.chosen = self.train.select(~held), self.train.select(held)
+
+    def train_on_share(self, share: float) -> None:
+        """Train on some of the images."""
+        photos = as_photos(self.train)
+        self.train = photos.select(lowest(path_shares(photos.files.tolist(), photos.root), share))
 
 
 def open_run(config: TrainCls, path: Path) -> ClassRun:
@@ -195,6 +217,7 @@ CLASSIFICATION_RECIPE = Recipe(
     exam=open_exam,
     collector=PhotoRows,
     measures=(CLASSIFICATION.metric,),
+    presets=lambda _: CLS_PRESETS,
     importer=Importer(_read_foreign),
     labelled=partial(_open_photos, whole=True),
 )

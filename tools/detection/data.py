@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from configs.detection import TrainDet
 from datasets.boxes.augmentation import DetectionTransform
 from datasets.boxes.checking import examine
@@ -73,6 +76,17 @@ def open_examined(
     if train or checkup.findings:
         cli.say(f"{split} data: {checkup.describe(5)}")
     return checkup.data
+
+
+def has_test_part(path: Path, hints: Hints) -> bool:
+    """Whether data has a part to test on besides one to validate on."""
+    found = recognise_detection(path, hints)
+    return found is not None and {"train", "val", "test"} <= set(found.claim.parts)
+
+
+def images_of(data: DetectionData, keep: NDArray[np.bool_]) -> DetectionData:
+    """The images of a mask (N,), with all of their boxes."""
+    return data.select(keep, np.ones(len(data.boxes), np.bool_))
 
 
 def trained_on(path: Path, *, whole: bool, hints: Hints | None = None) -> dict[str, Any]:

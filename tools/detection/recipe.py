@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from torch import nn
 from backbone.flavour import Flavour
 from backbone.formats.recognise import is_tflite
 from backbone.formats.tflite import has_boxes, read_tflite
-from configs.detection import TrainDet
+from configs.detection import TrainDet, detector_presets
 from configs.tools import Evaluate, ImportWeights
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Hints
@@ -24,7 +24,9 @@ from datasets.errors import InputError
 from datasets.images import Image
 from datasets.lfs import refuse_pointer
 from datasets.loader import Resumable
+from datasets.splitting import lowest, path_shares, selected
 from datasets.types import ClassMap, read_labels
+from tasks.application import Metric
 from tasks.detection.answer import Objects
 from tasks.detection.application import DETECTION
 from tasks.detection.evaluator import CocoEvaluator, format_classes, format_metrics
@@ -33,7 +35,7 @@ from tasks.detection.from_tensorflow import import_tensorflow_ssd, is_tensorflow
 from tasks.detection.from_tflite import import_ssd
 from tasks.detection.model import Detector, build_detector, detector_flavour, start_from
 from tasks.detection.report import ReportData, make_report
-from tasks.detection.spec import DetectOptions, DetectorSpec
+from tasks.detection.spec import DetectOptions, DetectorSpec, Framework
 from tasks.detection.ssd import SSD
 from tasks.distillation.target_source import TargetSource
 from tasks.fitting.engine import rank_and_world
@@ -44,6 +46,8 @@ from tasks.weights.card import Card
 from tasks.weights.file import spec_of
 from tools import cli
 from tools.detection.data import (
+    has_test_part,
+    images_of,
     make_validation,
     open_examined,
     part_to_score,
@@ -80,6 +84,11 @@ class BoxExam(Exam):
             ("data", f"{data.root}: {len(data)} images, {len(data.boxes)} boxes ({data.format})"),
             ("left out", f"{data.left_out} images, missing or unreadable"),
         ]
+
+    def interval(self, metric: Metric, evaluator: Any, score: Any) -> tuple[float, float] | None:
+        """The interval of a COCO metric, by leaving out groups of images in turn."""
+        found: tuple[float, float] | None = evaluator.interval(metric.name)
+        return found
 
     def write(self, folder: Path, evaluator: Any, score: Any) -> None:
         """Write results.json and ground_truth.json."""
@@ -119,6 +128,7 @@ class DetRun(OpenedRun[TrainDet]):
     ) -> None:
         super().__init__(config, path)
         self.train, self.val = train, val
+        self.chosen = val
 
     @property
     def subject(self) -> str:
@@ -185,17 +195,33 @@ class DetRun(OpenedRun[TrainDet]):
         return training_loader(self.config, self.train, workers)
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
-        """The images to evaluate on, for both purposes."""
+        """The images to report on, or those that select weights: by default the same."""
         config = self.config
         return BoxExam(
             make_validation(
-                self.val,
+                self.val if tested else self.chosen,
                 model.card.classes,
                 Loading(config.fit.batch_size, workers, alone=alone),
                 spec=config.model,
                 above=config.post.score_threshold,
             )
         )
+
+    def keep_apart(self) -> None:
+        """Report on the test part if there is one besides ``val``; else select on new images."""
+        self.chosen, hints = self.val, Hints(self.config.format, self.config.images)
+        if has_test_part(self.path, hints):
+            self.val = open_examined(
+                self.path, "test", self.config.model, train=False, other=self.train, hints=hints
+            )
+            return
+        held = selected(self.train.files.tolist(), self.train.root)
+        self.train, self.chosen = images_of(self.train, ~held), images_of(self.train, held)
+
+    def train_on_share(self, share: float) -> None:
+        """Train on some of the images."""
+        data = self.train
+        self.train = images_of(data, lowest(path_shares(data.files.tolist(), data.root), share))
 
 
 def _whole(start: Card) -> Flavour:
@@ -333,5 +359,6 @@ DETECTION_RECIPE = Recipe(
     exam=open_exam,
     collector=BoxCollector,
     measures=(DETECTION.metric,),
+    presets=lambda framework: detector_presets(cast("Framework", framework)),
     importer=Importer(_read_ssd, _claims),
 )

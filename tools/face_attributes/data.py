@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.face_attributes import TrainAttr
 from datasets.attributes.checking import examine_attributes
@@ -13,6 +14,7 @@ from datasets.attributes.opening import open_attributes, recognise_attributes
 from datasets.attributes.structure import AttributeData, choose_attributes, read_photos
 from datasets.errors import InputError
 from datasets.ledger import note_stand_in
+from datasets.splitting import name_shares, path_shares
 from tasks.classification.evaluator import columns_in
 from tasks.face_attributes.evaluator import AttributeEvaluator
 from tasks.predictor import Model
@@ -85,6 +87,13 @@ def examine(part: str, data: AttributeData, other: AttributeData | None = None) 
     if part == "train" or checkup.findings:
         cli.say(f"{part} data: {checkup.describe(5)}")
     return checkup.data
+
+
+def shares_by_person(data: AttributeData) -> NDArray[np.float64]:
+    """A number in 0..1 for each image (N,): by its person, or by its path where none is known."""
+    if data.people is None:
+        return path_shares(data.files.tolist(), data.root)
+    return name_shares([str(person) for person in data.people.tolist()])
 
 
 def make_measured(

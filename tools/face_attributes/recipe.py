@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from backbone.flavour import Flavour
-from configs.face_attributes import TrainAttr
+from configs.face_attributes import ATTR_PRESETS, TrainAttr
 from configs.tools import Evaluate
 from datasets.attributes.opening import open_attributes
 from datasets.builtin.faces import STAMP, draw_faces
 from datasets.loader import Resumable
-from datasets.splitting import tell_part
+from datasets.splitting import lowest, selection_share, tell_part
 from datasets.types import ClassMap
 from tasks.classification.evaluator import columns_in
 from tasks.classification.gradcam import explainer_of
@@ -34,7 +35,13 @@ from tasks.reporting.skeleton import Report
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.face_attributes.data import Faces, examine, make_measured, open_faces
+from tools.face_attributes.data import (
+    Faces,
+    examine,
+    make_measured,
+    open_faces,
+    shares_by_person,
+)
 from tools.flows.evaluating import look_at_all
 from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun, say_known
@@ -141,6 +148,23 @@ class AttributeRun(PhotoRun[TrainAttr]):
         )
         return AttributeExam(measured, faces.tested if tested else "val")
 
+    def keep_apart(self) -> None:
+        """Select on new images, of other people, unless there is a part to test on besides."""
+        faces = self.faces
+        if faces.test is not faces.val:
+            return
+        numbers = shares_by_person(faces.train)
+        held = lowest(numbers, selection_share(len(numbers)))
+        train, chosen = faces.train.select(~held), faces.train.select(held)
+        self.faces = Faces(train, chosen, faces.test, faces.tested)
+        self.train = train
+
+    def train_on_share(self, share: float) -> None:
+        """Train on some of the images, or on those of some of the people."""
+        train = self.faces.train
+        self.train = train.select(lowest(shares_by_person(train), share))
+        self.faces = replace(self.faces, train=self.train)
+
     def after_fit(self, model: Model, folder: Path, device: str, workers: int) -> Notes:
         """Fit the thresholds, if requested; they are stored with the weights."""
         if not self.config.fit_thresholds:
@@ -196,4 +220,5 @@ ATTRIBUTES_RECIPE = Recipe(
     exam=open_exam,
     collector=PhotoRows,
     measures=(FACE_ATTRIBUTES.metric,),
+    presets=lambda _: ATTR_PRESETS,
 )

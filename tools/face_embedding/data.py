@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from configs.face_embedding import TrainEmbed
 from datasets.errors import InputError
 from datasets.identities.augmentation import FaceTransform
@@ -17,11 +19,12 @@ from datasets.identities.opening import (
     without_people,
 )
 from datasets.identities.sampler import IdentitySampler
-from datasets.identities.structure import FaceData
+from datasets.identities.structure import FaceData, keep_identities
 from datasets.labels.checking import examine_labels
 from datasets.labels.torch_set import LabelledSet, collate_labels, finish_labels
 from datasets.loader import EpochSampler, ResumableLoader
 from datasets.spec import Split
+from datasets.splitting import lowest, name_shares
 from datasets.types import LabelBatch
 from tasks.face_embedding.evaluator import FaceEvaluator
 from tasks.face_embedding.load import TrainedOn, digest_of
@@ -190,6 +193,24 @@ def _examine(part: str, data: FaceData, other: FaceData | None = None) -> FaceDa
     mended = checkup.data
     assert isinstance(mended, FaceData)
     return mended
+
+
+def some_people(data: FaceData, share: float) -> tuple[FaceData, FaceData]:
+    """The faces of the other people, and of some people with about a share of all images.
+
+    Raises:
+        InputError: If one side would have fewer than two people.
+    """
+    names = np.array(data.classes.names)
+    mine = lowest(name_shares(names[data.labels].tolist()), share)
+    some = set(names[data.labels[mine]].tolist())
+    others = set(names[data.labels].tolist()) - some
+    if min(len(some), len(others)) < 2:
+        raise InputError(
+            f"{data.root}: {len(some | others)} people to train on; some of them cannot be held "
+            "out, because two or more are needed on each side"
+        )
+    return keep_identities(data, others), keep_identities(data, some)
 
 
 def make_measured(data: FaceData, card: Card, loading: Loading) -> Ready[FaceData, FaceEvaluator]:

@@ -9,11 +9,12 @@ from typing import Any, cast
 from torch import nn
 
 from backbone.flavour import Flavour
-from configs.face_embedding import TrainEmbed
+from configs.face_embedding import EMBED_PRESETS, TrainEmbed
 from configs.tools import Evaluate
 from datasets.builtin.identities import STAMP, draw_identities
 from datasets.identities.structure import FaceData
 from datasets.loader import Resumable
+from datasets.splitting import selection_share
 from datasets.types import ClassMap
 from tasks.application import Metric
 from tasks.distillation.spec import DistillSpec
@@ -46,6 +47,7 @@ from tools.face_embedding.data import (
     name_of_all,
     open_both,
     open_part,
+    some_people,
     tell_measured,
     training_loader,
     view_loader,
@@ -108,6 +110,7 @@ class EmbedRun(PhotoRun[TrainEmbed]):
     def __init__(self, config: TrainEmbed, path: Path, train: FaceData, val: FaceData) -> None:
         super().__init__(config, path)
         self.train, self.val = train, val
+        self.chosen = val
 
     @property
     def subject(self) -> str:
@@ -167,11 +170,23 @@ class EmbedRun(PhotoRun[TrainEmbed]):
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> FaceExam:
         """The faces to evaluate on: folds separate what is tested from what selects weights."""
-        return FaceExam(make_measured(self.val, model.card, self.loading(workers, alone=alone)))
+        data = self.val if tested else self.chosen
+        return FaceExam(make_measured(data, model.card, self.loading(workers, alone=alone)))
+
+    def keep_apart(self) -> None:
+        """Select on people that are no longer trained on, unless folds separate the pairs."""
+        if not self._chooses:
+            rest, self.chosen = some_people(self.train, selection_share(len(self.train)))
+            self.train = rest
+
+    def train_on_share(self, share: float) -> None:
+        """Train on some of the people."""
+        self.train = some_people(self.train, share)[1]
 
     def monitor(self, exam: Exam) -> str | None:
         """AUC of the pairs that select weights; None if all pairs are tested."""
-        return self.application.metric.name if self._chooses else None
+        apart = self.chosen is not self.val or self._chooses
+        return self.application.metric.name if apart else None
 
     @property
     def _chooses(self) -> bool:
@@ -219,5 +234,6 @@ EMBEDDING_RECIPE = Recipe(
     collector=FaceCollector,
     # Only pairs in folds have an accuracy.
     measures=(Metric("accuracy", "accuracy"), Metric("auc", "AUC")),
+    presets=lambda _: EMBED_PRESETS,
     page_answerer=compare_faces,
 )

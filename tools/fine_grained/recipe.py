@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from configs.fine_grained import TrainDogs
+from configs.fine_grained import DOGS_PRESETS, TrainDogs
 from datasets.labels.structure import LabelledData
 from tasks.classification.application import CLASSIFICATION
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
@@ -140,5 +140,6 @@ FINE_GRAINED_RECIPE = Recipe(
     exam=open_exam,
     collector=PhotoRows,
     measures=(CLASSIFICATION.metric,),
+    presets=lambda _: DOGS_PRESETS,
     head="breeds",
 )

@@ -17,7 +17,8 @@ from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.open_model import open_any
 from tasks.predictor import Model, answered
-from tasks.reporting.skeleton import RunFacts, report_file, write_report
+from tasks.reporting.html_page import Page
+from tasks.reporting.skeleton import RunFacts, Sections, report_file, write_report
 from tasks.weights.card import Card
 from tools import cli
 from tools.flows.recipe import Exam, Notes, Recipe, recipe_for
@@ -145,6 +146,54 @@ def score_and_report(
     exam.loader.close()
     seconds = time.perf_counter() - started
     score = evaluator.compute()
+    notes = [("time", f"{seconds:.1f} s for {len(exam.data)} images on {device}"), *notes]
+    told, text = report_score(
+        *(model, exam, evaluator, score),
+        folder=folder,
+        device=device,
+        title=title,
+        notes=notes,
+        files=files,
+        watch=watch,
+        report=report,
+    )
+    return score, told, text
+
+
+def report_score(
+    model: Model,
+    exam: Exam,
+    evaluator: Any,
+    score: Any,
+    *,
+    folder: Path,
+    device: str,
+    title: str,
+    notes: Notes,
+    files: Sequence[Ledger] = (),
+    watch: Stopwatch | None = None,
+    report: bool = True,
+    opening: Sections | None = None,
+) -> tuple[dict[str, Any], str]:
+    """Write predictions and report of a model that was run over a part.
+
+    Args:
+        model: The model.
+        exam: The part.
+        evaluator: The part's evaluator, with the model's answers.
+        score: Score that it computed.
+        folder: Folder to write to.
+        device: Device for what the report computes.
+        title: Title of the report.
+        notes: Additional rows for the report.
+        files: What the files of the data are used as.
+        watch: Stopwatch of a training.
+        report: Whether to draw the report's page too.
+        opening: Function that draws sections of the page in front of the application's own.
+
+    Returns:
+        The content of ``report.json``, and the result as text.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     exam.write(folder, evaluator, score)
     card = model.card
@@ -154,7 +203,6 @@ def score_and_report(
         ("cost", str(cost)),
         ("weights", card.source),
         *exam.facts(model),
-        ("time", f"{seconds:.1f} s for {len(exam.data)} images on {device}"),
         *notes,
     ]
     run = RunFacts(
@@ -167,9 +215,19 @@ def score_and_report(
         files=files_tables(files),
     )
     shown = exam.report(model, evaluator, score, device)
+    if opening is not None:
+        shown = replace(shown, opening=_both(opening, shown.opening))
     told = write_report(folder, run, shown, page=report)
     text = exam.text(score, str(cost))
-    return score, told, f"{text}\n\nreport: {report_file(folder)}"
+    return told, f"{text}\n\nreport: {report_file(folder)}"
+
+
+def _both(first: Sections, then: Sections) -> Sections:
+    def draw(page: Page) -> None:
+        first(page)
+        then(page)
+
+    return draw
 
 
 def model_text(card: Card) -> str:

@@ -120,14 +120,14 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 def _suited(default: Square, weights: str | None, backbone: str | None) -> Square:
     """Defaults that suit the weights to start from, or else the body."""
     if weights and not asks_for_help():
-        return _as_told(default, Path(weights))
+        return as_stored(default, Path(weights))
     if backbone not in (None, "mobilenet_v1"):  # Which alone has widths.
         plain = replace(default.model, alpha=1.0, variant="standard", stem_stride=2)
         return replace(default, model=plain)
     return default
 
 
-def _as_told(default: Square, weights: Path) -> Square:
+def as_stored(default: Square, weights: Path) -> Square:
     """Defaults from the weights to start from: their model, and how they preprocess images.
 
     A preset without cropping is not changed: its images are whole (faces, small ones).

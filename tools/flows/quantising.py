@@ -30,7 +30,7 @@ from tasks.weights.card import Card
 from tools import cli
 from tools.flows.evaluating import look_at_all
 from tools.flows.int8_files import write_onnx_model, write_quantised
-from tools.flows.recipe import Recipe, recipe_for
+from tools.flows.recipe import Exam, Recipe, recipe_for
 from tools.flows.source import Source
 from tools.flows.targets import Facts, Target, facts_of, onnx_of, target_of
 
@@ -45,10 +45,14 @@ _COMPARED = 8
 
 @dataclass(frozen=True)
 class Scorer:
-    """An application's main metric; ``score`` returns that of an export, in points of 100."""
+    """An application's main metric; ``score`` returns that of an export, in points of 100.
+
+    ``data`` names the labelled data in messages.
+    """
 
     metric: str
     score: Callable[[Path], float]
+    data: str
 
 
 def open_scorer(args: Export, source: Source, recipes: Sequence[Recipe[Any]]) -> Scorer:
@@ -60,13 +64,19 @@ def open_scorer(args: Export, source: Source, recipes: Sequence[Recipe[Any]]) ->
     options = application.pick(args.options)
     model = Model(application, source.card, source.file, options, network=source.model)
     exam = (recipe.labelled or recipe.exam)(asked, args.labelled, model)
+    return scorer_on(exam, model, str(args.labelled), args)
+
+
+def scorer_on(exam: Exam, model: Model, data: str, args: Export) -> Scorer:
+    """Scores exports of a model on opened labelled data, which ``data`` names."""
+    metric = model.application.metric
 
     def score(file: Path) -> float:
         found = open_model(file, args.options, threads=args.common.threads or None)
         metrics = look_at_all(found, exam, "cpu", "measuring").compute()["metrics"]
-        return float(100 * metrics[application.metric.name] / application.metric.best)
+        return float(100 * metrics[metric.name] / metric.best)
 
-    return Scorer(application.metric.title, score)
+    return Scorer(metric.title, score, data)
 
 
 @dataclass
@@ -101,6 +111,7 @@ def write_int8(
     float_file: Path,
     recipes: Sequence[Recipe[Any]],
     target: Target | None = None,
+    scorer: Scorer | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Quantise a checked float export to 8 bits and write it, with a report (.json) beside it.
 
@@ -110,6 +121,7 @@ def write_int8(
         float_file: The float export.
         recipes: All recipes.
         target: Target of the file; by default the one in the flags.
+        scorer: Main metric on labelled data; by default on ``--labelled``, if that is given.
 
     Returns:
         The result as data and as text.
@@ -119,7 +131,8 @@ def write_int8(
     """
     started, target = time.perf_counter(), target or target_of(args, source)
     network = _network_of(source)
-    scorer = None if args.labelled is None else open_scorer(args, source, recipes)
+    if scorer is None and args.labelled is not None:
+        scorer = open_scorer(args, source, recipes)
     model = onnx.load(str(float_file))
     view = source.application.network().view
     square = [view.square(source.card)] if target.square else []
@@ -309,7 +322,7 @@ class _Bench:
     def tell(self, name: str, points: float) -> float:
         """Report a score, and return it."""
         assert self.scorer is not None
-        cli.say(f"{self.scorer.metric} on {self.args.labelled}: {name} {points:.1f}")
+        cli.say(f"{self.scorer.metric} on {self.scorer.data}: {name} {points:.1f}")
         return points
 
 

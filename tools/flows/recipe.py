@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor, nn
 
+from configs.presets import Presets
 from configs.tools import Evaluate, Predict
 from datasets.errors import InputError
 from datasets.images import Image
@@ -142,6 +143,12 @@ class Exam(ABC):
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
         """The contents of the report."""
 
+    def interval(self, metric: Metric, evaluator: Any, score: Any) -> tuple[float, float] | None:
+        """The 95 % interval of a metric; None if there is no way to compute it."""
+        ends = (score["metrics"].get(f"{metric.name}{end}") for end in ("_low", "_high"))
+        low, high = ends
+        return None if low is None or high is None else (float(low), float(high))
+
     @abstractmethod
     def text(self, score: Any, cost: str) -> str:
         """The score as text."""
@@ -227,6 +234,18 @@ class OpenedRun(ABC, Generic[Config]):
     @abstractmethod
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
         """A part to report on (``tested``) or to select weights on; with ``alone``, all of it."""
+
+    @abstractmethod
+    def keep_apart(self) -> None:
+        """Select weights on other images than those that are reported on, from now on.
+
+        If the data has no part of its own for that, a share of the training images is taken, which
+        is no longer trained on. Raises InputError if there are too few.
+        """
+
+    @abstractmethod
+    def train_on_share(self, share: float) -> None:
+        """Train on this share of the training images from now on, chosen by their names."""
 
     def targets(self, model: nn.Module) -> Callable[[Any], Any]:
         """A function from a batch on the device to the targets of the network."""
@@ -338,6 +357,8 @@ class Recipe(Generic[Config]):
             have.
         labelled: Like ``exam``, for data that nothing was trained on: all of it where data of one
             part would be split; None if that makes no difference.
+        presets: Function from a kind of network, one of the application's ``variants``, to the
+            presets of its training.
         importer: Reader of weights of other frameworks, if any can be read.
         page_answerer: Function from model, flags of the page and device to the page's answerer, if
             an answer concerns more than one image.
@@ -352,6 +373,7 @@ class Recipe(Generic[Config]):
     exam: Callable[[Evaluate, Path, Model], Exam]
     collector: type[Collector]
     measures: Sequence[Metric]
+    presets: Callable[[str], Presets[Any]]
     labelled: Callable[[Evaluate, Path, Model], Exam] | None = None
     importer: Importer | None = None
     page_answerer: Callable[[Model, Demo, str], Answerer] | None = None

@@ -93,8 +93,12 @@ def fit_run(
     device: str,
     watch: Stopwatch,
     target_source: TargetSource | None = None,
+    pause_after: int | None = None,
 ) -> None:
-    """Train on opened data, keeping the best weights. Raises InterruptedRun after saving."""
+    """Train on opened data, keeping the best weights. Raises InterruptedRun after saving.
+
+    With ``pause_after`` the training pauses when that number of epochs is trained.
+    """
     config: Any = run.config
     workers = cli.choose_workers(config.workers)
     application = run.application
@@ -110,6 +114,7 @@ def fit_run(
         resume=run.resumes(folder),
         watch=watch,
         training_only=run.training_only,
+        pause_after=pause_after,
     )
 
 
@@ -124,6 +129,7 @@ def fit_and_keep(
     resume: bool,
     watch: Stopwatch,
     training_only: str | tuple[str, ...] | None = None,
+    pause_after: int | None = None,
 ) -> None:
     """Train in a run folder, with the weights of the best evaluation in its weights file.
 
@@ -156,6 +162,7 @@ def fit_and_keep(
                 resume=go_on,
                 write_best=write_best,
                 watch=watch,
+                pause_after=pause_after,
             )
     except InterruptedRun:
         raise InterruptedRun(

@@ -22,7 +22,7 @@ from datasets.positions.opening import (
     without_positions,
 )
 from datasets.spec import Split
-from datasets.splitting import HOLD_OUT
+from datasets.splitting import HOLD_OUT, lowest, name_shares
 from datasets.text import read_text
 from datasets.types import ClassMap
 from tasks.geolocation.atlas import Atlas
@@ -99,6 +99,11 @@ def hold_out(data: GeoData) -> tuple[GeoData, GeoData]:
             replace(part, authors=np.full(len(part), data.authors[0])) for part in (train, chosen)
         )
     return train, chosen
+
+
+def by_authors(data: GeoData, share: float) -> GeoData:
+    """A share of the images: those of the first authors in an order that names determine."""
+    return data.select(lowest(name_shares(data.authors.tolist()), share))
 
 
 def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbone.flavour import Flavour
-from configs.geolocation import TrainGeo
+from configs.geolocation import GEO_PRESETS, TrainGeo
 from configs.tools import Evaluate
 from datasets.builtin.places import STAMP, draw_places
 from datasets.loader import Resumable
@@ -44,7 +44,9 @@ from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import (
     Parts,
     as_labelled,
+    by_authors,
     describe,
+    hold_out,
     in_cells,
     make_atlas,
     make_places,
@@ -180,6 +182,20 @@ class GeoRun(PhotoRun[TrainGeo]):
         )
         return GeoExam(places, self.atlas, [])
 
+    def keep_apart(self) -> None:
+        """Select on images of other authors, as with ``--val``."""
+        parts = self.parts
+        if parts.chosen is parts.val:
+            self.train, chosen = hold_out(parts.train)
+            self.parts = replace(parts, train=self.train, chosen=chosen)
+            self.about = describe(self.train)
+
+    def train_on_share(self, share: float) -> None:
+        """Train on the images of some of the authors."""
+        self.train = by_authors(self.parts.train, share)
+        self.parts = replace(self.parts, train=self.train)
+        self.about = describe(self.train)
+
     def after_fit(self, model: Model, folder: Path, device: str, workers: int) -> Notes:
         """Description of the training data, and the leaks that were found."""
         return [("trained on", self.about), *self.notes]
@@ -235,4 +251,5 @@ GEOLOCATION_RECIPE = Recipe(
     exam=open_exam,
     collector=PhotoRows,
     measures=(GEOLOCATION.metric,),
+    presets=lambda _: GEO_PRESETS,
 )

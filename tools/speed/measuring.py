@@ -181,8 +181,11 @@ def _measure(
         prepare = partial(_ready_export, target_named(_TARGETS[args.runtime]))
     ready: dict[tuple[str, str], _Ready] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for network, wanted in tqdm(missing, "making ready", unit="network"):
-            for precision, one in prepare(network, wanted, photo, Path(folder), threads):
+        bar = tqdm(missing, "making ready", unit="network")
+        for number, (network, wanted) in enumerate(bar):
+            own = Path(folder) / str(number)  # A runtime may read its file while it computes.
+            own.mkdir()
+            for precision, one in prepare(network, wanted, photo, own, threads):
                 ready[network.key, precision] = one
     names = {str(number): pair for number, pair in enumerate(ready)}
     calls = {name: ready[pair].call for name, pair in names.items()}

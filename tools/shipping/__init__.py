@@ -1,0 +1,1 @@
+"""From labelled images to a checked file within a budget of time and size."""

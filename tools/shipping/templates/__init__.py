@@ -1,0 +1,1 @@
+"""Texts of the programs that use a shipped model, by language and target."""
