@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.errors import InputError
 from tasks.application import Facts, Metric, Original, PhotoApplication, network_of
-from tasks.detection.answer import BoxAnswer, BoxAnswers, refuse_other_post
+from tasks.detection.answer import (
+    BoxAnswer,
+    BoxAnswers,
+    objects_of,
+    refuse_other_post,
+    rows_of,
+)
 from tasks.detection.evaluator import MEANINGS
 from tasks.detection.spec import SHOWN_SCORE, SIZES, TASK, DetectOptions, PostSpec
 from tasks.export.compare import Limits
@@ -21,7 +28,14 @@ _SMALLER = {"ssd300": (240, 180)}
 
 def _answers(card: Card, facts: Facts, options: DetectOptions, path: Path) -> BoxAnswers:
     refuse_other_post(options, facts["post"], path)
-    return BoxAnswers(card.classes, options.post.score_threshold)
+    own = facts["post"]["score_threshold"]
+    for name, least in options.keep.thresholds.items():
+        if least < own:
+            raise InputError(
+                f"--class-thresholds {name}={least}: {path} was made with {own}; export it again "
+                f"with --score-threshold {least}"
+            )
+    return BoxAnswers(card.classes, options.post.score_threshold, options.keep)
 
 
 def _claims(path: Path) -> bool:
@@ -60,7 +74,9 @@ DETECTION = PhotoApplication(
         least=facts["post"]["score_threshold"], most=facts["post"]["detections"]
     ),
     pipeline="object-detection",
-    flags=("scorer", "proposals", "post", "postprocess", "format", "images"),
+    flags=("scorer", "proposals", "post", "postprocess", "format", "images", "keep", "crops"),
+    objects=objects_of,
+    rows=rows_of,
     fixed={"proposals": "an export, which has its own number"},
     originals={".tflite": Original(_claims, _open_litert)},
     head="boxes",

@@ -25,7 +25,7 @@ from tests.age.evaluator import MEANINGS, AgeEvaluator
 from tests.age.model import AgeNet
 from tools import cli
 from tools.flows.photo_run import starting_flavour
-from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, PhotoRows, Ready, Recipe
+from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Ready, Recipe
 
 
 class AgeExam(Exam):
@@ -119,7 +119,6 @@ AGE_RECIPE = Recipe(
     built_in=BuiltIn("ages", "built-in ages", draw_ages, STAMP),
     open=AgeRun,
     exam=open_exam,
-    collector=PhotoRows,
     measures=(AGE.metric,),
     sketch=AgeNet,
 )

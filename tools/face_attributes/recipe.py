@@ -38,7 +38,7 @@ from tools.face_attributes.data import Faces, examine, make_measured, open_faces
 from tools.flows.evaluating import look_at_all
 from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun, say_known
-from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Ready, Recipe, loading_for
+from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 
 
@@ -194,6 +194,5 @@ ATTRIBUTES_RECIPE = Recipe(
     sketch=partial(AttributeNet, num_attributes=1),
     open=open_run,
     exam=open_exam,
-    collector=PhotoRows,
     measures=(FACE_ATTRIBUTES.metric,),
 )
