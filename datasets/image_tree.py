@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets.images import is_passed_over
-from datasets.names import shown
+from datasets.names import leads_to_folder, shown
 
 
 def files_in_order(folder: Path, leave_out: Path | None = None) -> Iterator[str]:
@@ -41,7 +41,7 @@ def _entries(folder: str) -> Iterator[tuple[str, bool]]:
                 if is_passed_over(entry.name):
                     continue
                 is_folder = entry.is_dir(follow_symlinks=False)
-                if is_folder or not entry.is_dir():
+                if is_folder or not leads_to_folder(entry):
                     found.append((entry.name, is_folder))
     except OSError as error:
         text = f"{shown(folder)}: left out, as it cannot be read ({error.strerror})"

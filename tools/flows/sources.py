@@ -174,8 +174,8 @@ def _of_file(name: str, base: str = "") -> Entry:
 
 def _of_photo(photo: Photo, base: Path) -> Entry:
     """An image in an archive; names in an archive lead nowhere else."""
-    place = _below(os.path.relpath(photo.path, base))
-    return Entry(str(photo.path), place, read=photo.image)
+    name = str(photo.path)
+    return Entry(name, _below(name.removeprefix(str(base))), read=photo.image)
 
 
 def _below(name: str) -> str:
@@ -254,7 +254,7 @@ def _spooled(lines: Iterable[bytes], spool: BinaryIO, near: Path | None, base: s
 
     if near is None:
         return Source(lambda: (_of_file(name, base) for name in names()))
-    return Source(lambda: (_listed(name, near) for name in names()))
+    return Source(lambda: (_listed(name, near, "standard input") for name in names()))
 
 
 def _of_list(file: Path) -> Source:
@@ -269,7 +269,7 @@ def _of_list(file: Path) -> Source:
             lines = filter(None, map(_text, opened))
             names = _first_cells(lines) if file.suffix.lower() == ".csv" else lines
             for name in names:
-                yield _listed(name, file.parent)
+                yield _listed(name, file.parent, shown(file))
 
     return Source(entries)
 
@@ -284,13 +284,21 @@ def _first_cells(lines: Iterator[str]) -> Iterator[str]:
             yield row[0].strip()
 
 
-def _listed(name: str, folder: Path) -> Entry:
+def _listed(name: str, folder: Path, where: str) -> Entry:
     """An entry of a list: relative to the list's folder or, if it is not there, to this one."""
     if is_address(name):
         return _of_address(name)
     near = os.path.join(folder, name)  # noqa: PTH118 (millions of names)
     entry = _of_file(near if is_there(near) else name)
-    return Entry(entry.name, _below(name), entry.read, entry.film, entry.parent)
+    read = None if entry.read is None else partial(_read_listed, entry.read, where)
+    return Entry(entry.name, _below(name), read, entry.film, entry.parent)
+
+
+def _read_listed(read: Callable[[], Image], where: str) -> Image:
+    try:
+        return read()
+    except InputError as error:
+        raise InputError(f"{error}; listed in {where}") from error
 
 
 def _is_image(address: str) -> bool:
