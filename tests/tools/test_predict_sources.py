@@ -61,6 +61,8 @@ def test_files_and_patterns(album: Path, seen: Seen, monkeypatch: pytest.MonkeyP
     assert seen(album / "l*" / "00[12].png") == LEFT[:2]
     monkeypatch.chdir(album)
     assert seen("left/*") == ["001.png", "002.png", "004.png", "005.png"]
+    assert seen("./left/*5.png") == ["left/005.png"]
+    assert seen("**/*0.png") == ["right/000.png"]
     with pytest.raises(InputError, match=r"\*\.tif: matches no image"):
         seen("*.tif")
     odd = album / "a[1].png"
@@ -142,7 +144,7 @@ def test_shares_are_consecutive(tmp_path: Path) -> None:
     with open_sources([str(draw_album(tmp_path / "album", 10))], tmp_path / "out") as sources:
         bounds = [sources.bounds((number, 3)) for number in (1, 2, 3)]
     assert bounds == [(0, 3), (3, 6), (6, 10)]
-    assert Sources([]).bounds((2, 3)) == (0, 0)
+    assert Sources([], tmp_path).bounds((2, 3)) == (0, 0)
 
 
 @pytest.fixture

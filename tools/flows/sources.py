@@ -70,23 +70,26 @@ class Source:
 class Sources:
     """All entries that a prediction processes, in order.
 
-    Attributes:
+    Args:
         sources: Sources, one for each argument.
+        out: Output folder, in which no original may lie.
+
+    Attributes:
         count: Number of entries.
         live: Whether there is a stream or camera.
+
+    Raises:
+        InputError: If an original lies in the output folder, where results could overwrite it.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        self.sources = sources
+    def __init__(self, sources: Sequence[Source], out: Path) -> None:
+        self._sources = sources
         self.live = any(one.live for one in sources)
-        self.count = sum(1 for _ in self._all())
+        self.count = sum(1 for _ in _outside(iter(self), out))
 
     def __iter__(self) -> Iterator[Entry]:
         """Go through all entries."""
-        return self._all()
-
-    def _all(self) -> Iterator[Entry]:
-        return chain.from_iterable(one.entries() for one in self.sources)
+        return chain.from_iterable(one.entries() for one in self._sources)
 
     def bounds(self, share: tuple[int, int]) -> tuple[int, int]:
         """First entry of a share, and the one after its last. Raises InputError for streams."""
@@ -110,28 +113,27 @@ def open_sources(arguments: Sequence[str], out: Path) -> Iterator[Sources]:
     if not arguments:
         raise InputError("no PATH given: name images, folders, videos or streams")
     with tempfile.TemporaryFile() as spool:
-        found = Sources([_source(one, out, spool) for one in arguments])
+        found = Sources([_source(one, out, spool) for one in arguments], out)
         if not found.count:
             known = ", ".join(sorted(SUFFIXES))
             raise InputError(f"{', '.join(arguments)}: no images there (looked for {known})")
-        _refuse_inside(found, out)
         yield found
 
 
-def _refuse_inside(entries: Iterable[Entry], out: Path) -> None:
-    """Refuse originals in the output folder, which results could overwrite."""
+def _outside(entries: Iterable[Entry], out: Path) -> Iterator[Entry]:
+    """Entries, none of which lies in the output folder."""
     home = os.path.realpath(out)
     last: str | None = None
     for entry in entries:
-        if entry.parent is None or entry.parent == last:
-            continue
-        last = entry.parent
-        place = os.path.realpath(last)
-        if place == home or place.startswith(home + os.sep):
-            raise InputError(
-                f"--out {out}: would overwrite {shown(entry.name)}, which lies there; choose "
-                "another folder"
-            )
+        if entry.parent is not None and entry.parent != last:
+            last = entry.parent
+            place = os.path.realpath(last)
+            if place == home or place.startswith(home + os.sep):
+                raise InputError(
+                    f"--out {out}: would overwrite {shown(entry.name)}, which lies there; choose "
+                    "another folder"
+                )
+        yield entry
 
 
 def _source(argument: str, out: Path, spool: BinaryIO) -> Source:
@@ -163,9 +165,9 @@ def _one(entry: Entry) -> Iterator[Entry]:
     yield entry
 
 
-def _of_file(name: str, base: str = "") -> Entry:
+def _of_file(name: str, base: str | None = None) -> Entry:
     """A file, whose place is its name, or its path below a base."""
-    place = name[len(base) :].lstrip(os.sep) if base else PurePath(name).name
+    place = PurePath(name).name if base is None else _below(name.removeprefix(base))
     parent = os.path.dirname(name)  # noqa: PTH120 (millions of names)
     if os.path.splitext(name)[1].lower() in VIDEOS:  # noqa: PTH122
         return Entry(name, place, film=Film(Path(name)), parent=parent)
