@@ -21,6 +21,7 @@ from tasks.detection.spec import (
     Framework,
     KeepSpec,
     PostSpec,
+    TileSpec,
 )
 from tasks.face_embedding.spec import FaceSpec
 from tasks.flag_values import flag_of, require_at_least, require_with_data
@@ -165,6 +166,7 @@ class Predict(AnswerFlags):
     """Stop at the first image that cannot be read, with exit status 2."""
     post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=SHOWN_SCORE))
     keep: KeepSpec = field(default_factory=KeepSpec)
+    tiling: TileSpec = field(default_factory=TileSpec)
     places: DecodeSpec = field(default_factory=DecodeSpec)
     faces: FaceSpec = field(default_factory=FaceSpec)
     common: Common = field(default_factory=Common)

@@ -309,6 +309,9 @@ class PhotoApplication(Application, Generic[Options]):
             ``category``, ``category_id`` and ``bbox``; None if answers have no boxes.
         rows: Function from an answer as plain data, and the names of the classes, to its rows of a
             table. All rows have the same columns.
+        tiled: Function from a function that finds named outputs in images, the options of tiles,
+            facts, and images per pass, to one that also looks at tiles of the images; None if
+            answers to tiles cannot be joined.
     """
 
     outputs: Mapping[str, str]
@@ -337,6 +340,7 @@ class PhotoApplication(Application, Generic[Options]):
     compares: bool = False
     objects: Callable[[Mapping[str, Any]], list[dict[str, Any]]] | None = None
     rows: Callable[[Mapping[str, Any], Sequence[str]], list[dict[str, Any]]] = one_row
+    tiled: Callable[[Any, Any, Facts, int], Any] | None = None
 
     def pick(self, given: Iterable[object]) -> Options:
         """This application's options among the given ones; its defaults if there are none."""

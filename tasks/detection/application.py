@@ -15,7 +15,8 @@ from tasks.detection.answer import (
     rows_of,
 )
 from tasks.detection.evaluator import MEANINGS
-from tasks.detection.spec import SHOWN_SCORE, SIZES, TASK, DetectOptions, PostSpec
+from tasks.detection.spec import SHOWN_SCORE, SIZES, TASK, DetectOptions, PostSpec, TileSpec
+from tasks.detection.tiles import Look, tiled
 from tasks.export.compare import Limits
 from tasks.weights.card import Card
 
@@ -36,6 +37,10 @@ def _answers(card: Card, facts: Facts, options: DetectOptions, path: Path) -> Bo
                 f"with --score-threshold {least}"
             )
     return BoxAnswers(card.classes, options.post.score_threshold, options.keep)
+
+
+def _tiled(look: Look, spec: TileSpec, facts: Facts, batch_size: int) -> Look:
+    return tiled(look, spec, PostSpec(**facts["post"]), batch_size)
 
 
 def _claims(path: Path) -> bool:
@@ -74,9 +79,20 @@ DETECTION = PhotoApplication(
         least=facts["post"]["score_threshold"], most=facts["post"]["detections"]
     ),
     pipeline="object-detection",
-    flags=("scorer", "proposals", "post", "postprocess", "format", "images", "keep", "crops"),
+    flags=(
+        "scorer",
+        "proposals",
+        "post",
+        "postprocess",
+        "format",
+        "images",
+        "keep",
+        "crops",
+        "tiling",
+    ),
     objects=objects_of,
     rows=rows_of,
+    tiled=_tiled,
     fixed={"proposals": "an export, which has its own number"},
     originals={".tflite": Original(_claims, _open_litert)},
     head="boxes",

@@ -243,6 +243,27 @@ class KeepSpec:
 
 
 @dataclass(frozen=True)
+class TileSpec:
+    """Sliced inference, for small objects in large images."""
+
+    tiles: int = 0
+    """Also detect in square tiles of this side in pixels of the image, and join the detections; 0
+    looks at the whole image only. About the network's input size suits small objects."""
+    overlap: float = 0.2
+    """Share of a tile's side by which neighbouring tiles overlap at least, 0 to .9."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their ranges. Raises InputError naming the field and the value."""
+        if not 0 <= self.overlap <= 0.9:
+            raise InputError(f"--overlap {self.overlap} is not in [0, .9]")
+        require_at_least(self, 0, "tiles")
+        if 0 < self.tiles < 32:
+            raise InputError(f"--tiles {self.tiles} is too small: 32 pixels or more")
+        if not self.tiles and self.overlap != type(self).overlap:
+            raise InputError(f"--overlap {self.overlap}: has no effect without --tiles")
+
+
+@dataclass(frozen=True)
 class DetectOptions:
     """Options for computing a detector's answers."""
 

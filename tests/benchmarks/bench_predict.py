@@ -190,14 +190,14 @@ def predict_command(model: Path, images: Path, out: Path, *flags: object) -> lis
     return [sys.executable, "tools/predict.py", model, images, *options, *place, *flags]
 
 
-def kill_often(command: Sequence[object], out: Path, kills: int, seconds: float, seed: int) -> int:
+def kill_often(command: Sequence[object], out: Path, kills: int, size: int, seed: int) -> int:
     """Kill a run at random moments, and resume it each time until it ends.
 
     Args:
         command: The run.
         out: Its output folder.
         kills: Number of times.
-        seconds: What it takes without.
+        size: Bytes of its result.
         seed: Seed of the moments.
 
     Returns:
@@ -205,23 +205,33 @@ def kill_often(command: Sequence[object], out: Path, kills: int, seconds: float,
     """
     rng, done = random.Random(seed), 0
     resume = [*map(str, command), "--resume"]
-    for number in range(kills):
-        process = subprocess.Popen(
+    for number, least in enumerate(sorted(rng.randrange(size) for _ in range(kills)), start=1):
+        with subprocess.Popen(
             resume,
             cwd=ROOT,
             env=_ENVIRONMENT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        )
-        try:
-            process.wait(rng.uniform(0.5, 2 * seconds / (kills + 1) + 1))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            done += 1
-        print(f"  kill {number + 1}: {_lines(out)} lines", flush=True)
+        ) as process:
+            while process.poll() is None and _size(out) < least:
+                time.sleep(0.02)
+            time.sleep(rng.uniform(0, 0.05))
+            if process.poll() is None:
+                process.kill()
+                done += 1
+        print(f"  kill {number}: {_lines(out)} lines", flush=True)
     subprocess.run(resume, cwd=ROOT, env=_ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
     return done
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the results so far, or of those that are complete."""
+    for name in ("predictions.jsonl.part", "predictions.jsonl"):
+        try:
+            return (folder / name).stat().st_size
+        except OSError:
+            continue
+    return 0
 
 
 def _lines(folder: Path) -> int:
@@ -274,10 +284,10 @@ def main() -> None:
                 f"{name:24}{base.seconds / cost.seconds:6.2f} times as fast as the plain loop, "
                 f"{base.core_seconds / cost.core_seconds:.2f} per core-second"
             )
-        first = costs["predict.py, ONNX export"]
         killed = predict_command(models["export"], images, folder / "killed")
         out = folder / "killed"
-        kills = kill_often(killed, out, args.kills, first.seconds, args.seed)
+        size = (folder / "onnx" / "predictions.jsonl").stat().st_size
+        kills = kill_often(killed, out, args.kills, size, args.seed)
         ours, theirs = ((folder / one / "predictions.jsonl") for one in ("onnx", "killed"))
         with ours.open("rb") as one, theirs.open("rb") as other:
             differing = sum(a != b for a, b in zip(one, other, strict=False))

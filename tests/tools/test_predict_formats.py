@@ -107,7 +107,7 @@ def test_yolo(truth: Any, predicted: Any, album: Path) -> None:
 def test_voc(truth: Any, predicted: Any, album: Path) -> None:
     """Whole pixels; the tree of the images is that of the XML files."""
     out = predicted("ssd", "--format", "voc", "--no-draw", *EASY)
-    found = {}
+    found: dict[str, Any] = {}
     for side in ("left", "right"):
         part = out.parent / side
         shutil.copytree(out / "Annotations" / side, part / "Annotations")
@@ -214,7 +214,7 @@ def test_a_threshold_that_an_export_lacks(tool: Tool, exports: Exports, album: P
     assert "was made with 0.02" in err
 
 
-@pytest.mark.parametrize("flag", [("--crops",), ("--classes", "ant")])
+@pytest.mark.parametrize("flag", [("--crops",), ("--classes", "ant"), ("--tiles", "64")])
 def test_flags_of_detectors(
     flag: tuple[str, ...], tool: Tool, exports: Exports, album: Path
 ) -> None:
@@ -222,6 +222,22 @@ def test_flags_of_detectors(
     assert status == 2
     assert f"{flag[0]}" in err
     assert "the weights are for classification" in err
+
+
+def test_tiles(truth: Any, predicted: Any, album: Path) -> None:
+    """An image that one tile holds is answered for as without; a larger one in its own pixels."""
+    flags = ("--format", "jsonl", "--no-draw", "--tiles", 64)
+    rows = {Path(row["file"]).name: row for row in lines_of(predicted("ssd", *flags, *EASY))}
+    for name, found in truth.items():
+        assert [one["category"] for one in rows[name]["objects"]] == [what for what, _ in found]
+    large = album / "large.png"
+    with Image.open(album / "left" / "001.png") as image:
+        image.resize((300, 200)).save(large)
+    rows = {Path(row["file"]).name: row for row in lines_of(predicted("ssd", *flags, *EASY))}
+    boxes = np.array([one["bbox"] for one in rows["large.png"]["objects"]])
+    assert 0 < len(boxes) <= 30
+    assert boxes[:, 0].max() > 128
+    assert (boxes[:, :2] + boxes[:, 2:] <= (300.01, 200.01)).all()
 
 
 def test_rows_of_tables() -> None:

@@ -175,8 +175,8 @@ def test_another_model_or_other_files(
     interrupt(whole, data + b"{", tmp_path / "out", "jsonl", Random(3))
     args = (exports.source("faces").file, album, "--out", tmp_path / "out", "--resume")
     assert "--resume: the weights are for face_embedding" in tool("predict", *args)[2]
-    args = (exports.source("ssd").file, *args[1:], *FLAGS, "--format", "jsonl", "--no-draw")
-    status, _, err = tool("predict", *args)
+    other = (exports.source("ssd").file, *args[1:], *FLAGS, "--format", "jsonl", "--no-draw")
+    status, _, err = tool("predict", *other)
     assert status == 2
     assert "was begun with another model" in err
     (album / "left" / "000.png").write_bytes((album / "left" / "002.png").read_bytes())
@@ -287,7 +287,7 @@ def test_an_export_starts_without_torch(exports: Exports, album: Path, tmp_path:
         "cli.run(predict.main)\n"
         "assert not {'torch', 'lightning', 'albumentations'} & set(sys.modules)"
     )
-    args = [exports.file("ssd"), album, "--out", tmp_path / "out", "--crops"]
+    args = [exports.file("ssd"), album, "--out", tmp_path / "out", "--crops", "--tiles", 40]
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, args)],
         capture_output=True,

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice, takewhile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from configs.tools import Predict
 from datasets.errors import InputError
 from datasets.images import Image
 from datasets.names import shown
-from tasks.predictor import Predictor
+from tasks.predictor import Model, Predictor
 from tasks.runtime.open import is_export
 from tools import cli
 from tools.flows.journal import Journal
@@ -71,12 +71,22 @@ def predict(
             cli.say(application.use_note)
         with begin(args, results, sources) as begun:
             if begun.found is None:
-                work = _Prediction(args, model.predictor(device), results, begun)
+                work = _Prediction(args, _predictor(args, model, device), results, begun)
                 with _stoppable():
                     work.run(sources)
                 return finish(args, results, begun, work.lines)
             cli.say(f"{folder}: complete already")
             return finish(args, results, begun, [])
+
+
+def _predictor(args: Predict, model: Model, device: str) -> Predictor:
+    """The model's predictor, which looks at tiles if these are requested."""
+    predictor, tiled = model.predictor(device), model.application.tiled
+    if not args.tiling.tiles or tiled is None:
+        return predictor
+    return replace(
+        predictor, outputs=tiled(predictor.outputs, args.tiling, model.facts, args.batch_size)
+    )
 
 
 @contextmanager
