@@ -97,6 +97,8 @@ def _whole(boxes: NDArray[np.float32], tile: Tile, width: int, height: int) -> N
 def _join(parts: Iterator[Outputs], post: PostSpec) -> Outputs:
     """Detections of all parts: of those of one class that overlap, the best."""
     rows = list(parts)
+    if len(rows) == 1:  # It has been through the same already.
+        return rows[0]
     names = ("boxes", "scores", "labels")
     boxes, scores, labels = (np.concatenate([row[name] for row in rows]) for name in names)
     if not len(boxes):

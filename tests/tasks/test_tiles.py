@@ -21,7 +21,7 @@ SPEC = TileSpec(tiles=100, overlap=0.2)
 def look(images: Sequence[Image]) -> list[Outputs]:
     """Bright blobs that are at least a tenth of the view high; larger ones are surer."""
     assert len(images) <= 4
-    found = []
+    found: list[Outputs] = []
     for image in images:
         count, _, stats, _ = cv2.connectedComponentsWithStats((image[..., 0] > 0).astype(np.uint8))
         rows = [
