@@ -19,6 +19,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 from tqdm import tqdm
 
+from backbone.formats.pytorch import load_plain
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
 from tasks.fitting.base import Task
@@ -71,7 +72,7 @@ class AtomicCheckpointIO(CheckpointIO):
                 damaged = archive.testzip()
             if damaged is not None:
                 raise zipfile.BadZipFile(f"the check sum of {damaged} is another")
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = load_plain(Path(path))
             for name in self._needed:
                 # A network that is trained at one rate throughout has no schedules.
                 if name not in state or (state[name] in ([], {}) and name != "lr_schedulers"):
