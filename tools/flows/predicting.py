@@ -241,36 +241,42 @@ class _Prediction:
         self._journal.add_bad(number, entry.name, why)
 
     def _film(self, number: int, entry: Entry, paths: _Paths) -> None:
-        """Process the frames of a video or stream; draw them as a video."""
+        """Process a video or stream."""
         assert entry.film is not None
+        first = self._place.frame if number == self._place.entry else 0
         try:
             opened = OpenedFilm(entry.film, entry.name)
         except InputError as error:
             self._fail(number, entry, str(error))
-            self._bar.update()
-            return
-        args, live = self._args, entry.film.live
-        first = self._place.frame if number == self._place.entry else 0
-        with opened, ExitStack() as stack:
-            frames = opened.frames(first, args.every)
-            if args.frames:
-                most = args.frames * args.every
-                frames = takewhile(lambda one: one[0] < most, frames)
-            total = _total(opened.count, args)
-            bar = stack.enter_context(
-                tqdm(
-                    desc=shown(PurePosixPath(entry.name).name),
-                    total=total,
-                    initial=first // args.every,
-                    unit="frame",
-                    delay=1,
-                )
-            )
+        else:
+            with opened:
+                count = self._frames_of(opened, entry, paths, first)
+            self._commit(0)
+            if not count and not first:
+                none = "no frame came" if entry.film.live else "holds no frame that can be decoded"
+                self._fail(number, entry, f"{shown(entry.name)}: {none}")
+        self._bar.update()
+
+    def _frames_of(self, opened: OpenedFilm, entry: Entry, paths: _Paths, first: int) -> int:
+        """Process the frames of a film, and draw them as a video; returns their number."""
+        args, count = self._args, 0
+        live = entry.film is not None and entry.film.live
+        frames = opened.frames(first, args.every)
+        if args.frames:
+            most = args.frames * args.every
+            frames = takewhile(lambda one: one[0] < most, frames)
+        bar = tqdm(
+            desc=shown(PurePosixPath(entry.name).name),
+            total=_total(opened.count, args),
+            initial=first // args.every,
+            unit="frame",
+            delay=1,
+        )
+        with bar, ExitStack() as stack:
             path = self._results.drawn / paths.drawn
             drawn = VideoFile(path, opened.rate / args.every) if paths.drawn else None
             if drawn is not None:
                 stack.enter_context(drawn)
-            count = 0
             try:
                 for batch in batches(frames, 1 if live else args.batch_size):
                     self._frames(entry, batch, paths, drawn)
@@ -279,11 +285,7 @@ class _Prediction:
             except KeyboardInterrupt:
                 if not live:
                     raise
-            self._commit(0)
-        if not count and not first:
-            why = "no frame came" if live else "holds no frame that can be decoded"
-            self._fail(number, entry, f"{shown(entry.name)}: {why}")
-        self._bar.update()
+        return count
 
     def _frames(
         self,
