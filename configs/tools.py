@@ -19,11 +19,15 @@ from tasks.detection.spec import (
     DetectOptions,
     DetectorBackbone,
     Framework,
+    KeepSpec,
     PostSpec,
+    TileSpec,
 )
 from tasks.face_embedding.spec import FaceSpec
 from tasks.flag_values import flag_of, require_at_least, require_with_data
 from tasks.geolocation.spec import DecodeSpec
+
+ResultFormat = Literal["json", "jsonl", "csv", "yolo", "voc"]
 
 
 class AnswerFlags(SpecialFlags):
@@ -106,20 +110,27 @@ class Evaluate(AnswerFlags):
 
 @dataclass(frozen=True)
 class Predict(AnswerFlags):
-    """Run a model on images, folders of images or videos, and draw its answers.
+    """Run a model on images, videos and streams, and write and draw its answers.
 
     Writes every image with its boxes, its most likely classes, a map or the nearest faces, and
-    predictions.json (for a detector in COCO's results format) to --out, by default predictions/. A
-    video is written as a video.
+    the results in the chosen format to --out, by default predictions/. A video is written as a
+    video. Results reach the disk as they come, so memory does not grow with their number, and
+    --resume continues after an interruption. What cannot be read is listed in unreadable.jsonl.
     """
 
-    FOR_ALL = ("weights", "paths", "head", "labels", "batch_size", "draw", "common")
+    FOR_ALL = (
+        *("weights", "paths", "head", "labels", "format", "batch_size", "draw", "every", "frames"),
+        *("part", "resume", "strict", "common"),
+    )
 
     weights: Annotated[Path, tyro.conf.Positional]
     """Run folder, weights file or export; or a .tflite file made by TensorFlow, which runs in
     LiteRT."""
-    paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Images, folders, videos, and Parquet files or shards of images."""
+    paths: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Images and videos; folders, with all that is below them; quoted patterns such as
+    "images/**/*.jpg"; text or CSV files that list a path per line, or - for such a list from
+    standard input; shards and Parquet files of images; addresses of images and of RTSP or HTTP
+    streams; a camera's number, such as 0."""
     head: str | None = None
     """For a run of train_multi.py or its export: name of the head to use."""
     labels: Path | None = None
@@ -131,14 +142,54 @@ class Predict(AnswerFlags):
     proposals: int | None = None
     """For Faster R-CNN: number of proposed regions that the second stage classifies, 1 to 1000; by
     default the same as in training."""
+    format: ResultFormat = "json"
+    """Format of the results. json: one file, for a detector in COCO's format. jsonl: a line of
+    JSON per image. csv: a table. yolo and voc: for detectors, a label file per image, with which
+    annotation tools begin."""
     batch_size: int = 8
     """Number of images per forward pass."""
     draw: bool = True
-    """Write images with the answers drawn on them; --no-draw writes only predictions.json."""
+    """Write images with the answers drawn on them; --no-draw writes only the results."""
+    crops: bool = False
+    """For detectors: also write each object as an image of its own, in a folder per class."""
+    every: int = 1
+    """For videos and streams: use only every n-th frame."""
+    frames: int = 0
+    """For videos and streams: number of frames to use of each; 0 uses all."""
+    part: str = "1/1"
+    """Share of the files to process, such as 2/8 for the second of eight: consecutive files, so
+    that the results of all shares can be joined in order."""
+    resume: bool = False
+    """Continue an interrupted prediction in --out with the same flags, to the same results; if
+    there is none, begin."""
+    strict: bool = False
+    """Stop at the first image that cannot be read, with exit status 2."""
     post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=SHOWN_SCORE))
+    keep: KeepSpec = field(default_factory=KeepSpec)
+    tiling: TileSpec = field(default_factory=TileSpec)
     places: DecodeSpec = field(default_factory=DecodeSpec)
     faces: FaceSpec = field(default_factory=FaceSpec)
     common: Common = field(default_factory=Common)
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers. Raises InputError naming the flag and its value."""
+        super().__post_init__()
+        require_at_least(self, 1, "every")
+        require_at_least(self, 0, "frames")
+        _ = self.share
+
+    @property
+    def options(self) -> tuple[object, ...]:
+        """Options for computing answers; each application picks its own."""
+        return DetectOptions(self.proposals, self.post, self.keep), self.places
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Number of the part, from 1, and of all parts. Raises InputError if it is none."""
+        number, _, count = self.part.partition("/")
+        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise InputError(f"--part {self.part}: write K/N with K from 1 to N, such as 2/8")
+        return int(number), int(count)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,19 +58,44 @@ def photos_in(path: Path) -> list[Photo]:
     Raises:
         InputError: If an archive is damaged or holds no images, or pyarrow is needed and missing.
     """
-    if is_packed(path) and not path.is_dir():
-        return _in_table(path) if path.suffix.lower() == SUFFIX else _in_archives(expand(path))
-    if not path.is_dir():
+    if not path.is_dir() and not is_packed(path):
         return [Photo(path)]
-    if alone := find_images(path):
+    if path.is_dir() and (alone := find_images(path)):
         return [Photo(file) for file in alone]
+    archives = archives_in(path)
+    photos = [photo for one in archives for photo in photos_of(one)]
+    if not photos and archives:
+        raise InputError(f"{archives[0]}: holds no images")
+    return photos
+
+
+def archives_in(path: Path) -> list[Path]:
+    """The Parquet files or tar archives that a path stands for: itself, or those of a folder.
+
+    Raises:
+        InputError: If one of a pattern's is missing, or a folder holds several sets.
+    """
+    if not path.is_dir():
+        return [path] if path.suffix.lower() == SUFFIX else list(expand(path))
     if tables := _tables(path):
-        return [photo for table in tables for photo in _in_table(table)]
-    shards = [
-        *tars_in(path),
-        *(s for one in find_shard_parts(path).values() for s in tars_in(one)),
-    ]
-    return _in_archives(shards) if shards else []
+        return tables
+    parts = find_shard_parts(path).values()
+    return [*tars_in(path), *(shard for one in parts for shard in tars_in(one))]
+
+
+def photos_of(archive: Path) -> Iterator[Photo]:
+    """The images in a Parquet file or tar archive, in order, one after another.
+
+    Raises:
+        InputError: If it has no images in it, or pyarrow is needed and missing.
+    """
+    if archive.suffix.lower() == SUFFIX:
+        yield from _in_table(archive)
+        return
+    refuse_pointer(archive)
+    for name, offset, length in members(archive):
+        if is_picture(name.rpartition("/")[2]) and not is_stray(name):
+            yield Photo(archive / name, partial(read_bytes, archive, (offset, length)))
 
 
 def exists(path: Path) -> bool:
@@ -89,7 +114,7 @@ def _tables(path: Path) -> list[Path]:
     return [file for files in parts.values() for file in files]
 
 
-def _in_table(table: Path) -> list[Photo]:
+def _in_table(table: Path) -> Iterator[Photo]:
     if missing := without_reader(table):
         raise InputError(missing)
     column = find_column(table)
@@ -100,22 +125,7 @@ def _in_table(table: Path) -> list[Photo]:
             f"{table}: its column {column.name!r} only names images, which lie elsewhere: name "
             "their folder"
         )
-    pictures, photos = StoredPictures.of((table,), column.name), list[Photo]()
+    pictures = StoredPictures.of((table,), column.name)
     for row, name in enumerate(column.names(table)):
         path = table / (name or f"{row:06d}")
-        photos.append(Photo(path, partial(pictures.read, row, str(path))))
-    return photos
-
-
-def _in_archives(shards: Sequence[Path]) -> list[Photo]:
-    photos = []
-    for shard in shards:
-        refuse_pointer(shard)
-        photos += [
-            Photo(shard / name, partial(read_bytes, shard, (offset, length)))
-            for name, offset, length in members(shard)
-            if is_picture(name.rpartition("/")[2]) and not is_stray(name)
-        ]
-    if not photos:
-        raise InputError(f"{shards[0]}: holds no images")
-    return photos
+        yield Photo(path, partial(pictures.read, row, str(path)))

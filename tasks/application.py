@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, T
 
 from datasets.errors import InputError
 from tasks.export.compare import Limits, share_limits
+from tasks.plain_rows import one_row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -304,6 +305,13 @@ class PhotoApplication(Application, Generic[Options]):
         head: Name as a head on a common trunk; empty if it is none.
         use_note: What it must not be used for, if anything.
         compares: Whether an answer concerns several images, which are compared.
+        objects: Function from an answer as plain data to its objects in COCO's form, each with
+            ``category``, ``category_id`` and ``bbox``; None if answers have no boxes.
+        rows: Function from an answer as plain data, and the names of the classes, to its rows of a
+            table. All rows have the same columns.
+        tiled: Function from a function that finds named outputs in images, the options of tiles,
+            facts, and images per pass, to one that also looks at tiles of the images; None if
+            answers to tiles cannot be joined.
     """
 
     outputs: Mapping[str, str]
@@ -330,6 +338,9 @@ class PhotoApplication(Application, Generic[Options]):
     head: str = ""
     use_note: str = ""
     compares: bool = False
+    objects: Callable[[Mapping[str, Any]], list[dict[str, Any]]] | None = None
+    rows: Callable[[Mapping[str, Any], Sequence[str]], list[dict[str, Any]]] = one_row
+    tiled: Callable[[Any, Any, Facts, int], Any] | None = None
 
     def pick(self, given: Iterable[object]) -> Options:
         """This application's options among the given ones; its defaults if there are none."""

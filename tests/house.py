@@ -46,6 +46,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tasks/flag_values.py",
             "tasks/int8",
             "tasks/operators.py",
+            "tasks/plain_rows.py",
             "tasks/photo_graph.py",
             "tasks/photo_view.py",
             "tasks/predictor.py",

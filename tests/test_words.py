@@ -29,8 +29,8 @@ FIELDS_IN = ("spec.py", "flavour.py")
 CLEAN = PACKAGES
 # A word that an argument's entry does not begin with: it says what the argument is.
 _FRAGMENT = re.compile(r"(?m)^ +[*\w]+: (?:As|At|Behind|By|From|In|Of|On|That|To|With|Without)\b")
-# Flags of other programs: torchrun's and pip's.
-OF_OTHERS = {"nproc-per-node", "nnodes", "rdzv-endpoint", "no-deps"}
+# Flags of other programs: torchrun's, pip's and SLURM's.
+OF_OTHERS = {"nproc-per-node", "nnodes", "rdzv-endpoint", "no-deps", "array"}
 
 
 def _ids(path: Path) -> str:

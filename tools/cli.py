@@ -249,6 +249,18 @@ def tidy(out: Path) -> None:
     remove_unfinished(out)
 
 
+def prepare_export() -> str:
+    """Prepare for an export, as :func:`prepare` does for a network, but without torch.
+
+    Returns:
+        The device: exports run on the CPU.
+    """
+    import cv2
+
+    cv2.setNumThreads(0)
+    return "cpu"
+
+
 def choose_workers(workers: int) -> int:
     """Number of loader processes: as given, or half the cores up to 8."""
     return workers if workers >= 0 else max(1, min(8, (os.cpu_count() or 2) // 2))

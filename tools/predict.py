@@ -1,19 +1,31 @@
 #!/usr/bin/env python
-"""Run a model on images, folders and videos: ``tools/predict.py WEIGHTS PATH...``."""
+"""Run a model on images, videos and streams: ``tools/predict.py WEIGHTS PATH...``."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from configs.tools import Predict
 from tools import cli
 
+if TYPE_CHECKING:
+    from tools.flows.recipe import Recipe
+
+
+def _recipes() -> Sequence[Recipe[Any]]:
+    """All recipes, which import every training, and torch."""
+    from tools import recipes
+
+    return recipes.RECIPES
+
 
 def main() -> None:
-    """Draw the answers and write predictions.json."""
+    """Write the results, and draw them."""
     args = cli.parse(Predict)
-    from tools import recipes
     from tools.flows.predicting import predict
 
-    cli.result(args.common, *predict(args, recipes.RECIPES))
+    cli.result(args.common, *predict(args, _recipes))
 
 
 if __name__ == "__main__":

@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 import numpy as np
-import yaml
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.boxes.coco import to_coco
 from datasets.boxes.comparing import changes
+from datasets.boxes.label_texts import Labelled, voc_text, yolo_names, yolo_text
 from datasets.boxes.opening import open_parts
 from datasets.boxes.shapes import keeping_shapes
 from datasets.boxes.shards import NAMES
@@ -210,18 +208,13 @@ def _write_yolo(parts: Parts, folder: Path) -> None:
         for index, file in enumerate(data.files.tolist()):
             rows = np.arange(data.offsets[index], data.offsets[index + 1])
             rows = rows[~data.iscrowd[rows]]
-            corners = data.boxes[rows] / np.tile(data.sizes[index], 2)
-            middle, sides = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
-            numbers = np.concatenate((middle, sides), axis=1).tolist()
-            lines = [
-                " ".join(map(str, [label - 1, *row]))
-                for label, row in zip(data.labels[rows].tolist(), numbers, strict=True)
-            ]
-            _write_text(label_file(Path(file)), "".join(f"{line}\n" for line in lines))
-    names = list(next(iter(parts.values())).classes.names)
-    told = {**{split: f"images/{split}" for split in parts}, "nc": len(names), "names": names}
-    text = yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
-    _write_text(folder / "data.yaml", text)
+            width, height = data.sizes[index].tolist()
+            columns = (data.labels[rows] - 1).tolist()
+            text = yolo_text(columns, data.boxes[rows], (width, height))
+            _write_text(label_file(Path(file)), text)
+    names = next(iter(parts.values())).classes.names
+    folders = {split: f"images/{split}" for split in parts}
+    _write_text(folder / "data.yaml", yolo_names(folders, names))
 
 
 def _left_out(told: Iterable[Finding]) -> Iterator[str]:
@@ -247,32 +240,19 @@ def _write_voc(parts: Parts, folder: Path) -> None:
 
 def _write_xml(data: DetectionData, index: int, folder: Path) -> None:
     file = Path(str(data.files[index]))
-    root = Element("annotation")
-    SubElement(root, "folder").text = file.parent.name
-    SubElement(root, "filename").text = file.name
-    size = SubElement(root, "size")
-    for key, value in zip(("width", "height", "depth"), (*data.sizes[index], 3), strict=True):
-        SubElement(size, key).text = str(value)
-    for row in range(data.offsets[index], data.offsets[index + 1]):
-        name = data.classes.names[data.labels[row] - 1]
-        if not name or name != name.strip() or not name.isprintable():
-            raise InputError(f"{data.root}: class {name!r} cannot be written as XML; rename it")
-        thing = SubElement(root, "object")
-        SubElement(thing, "name").text = name
-        SubElement(thing, "difficult").text = str(int(data.iscrowd[row]))
-        place = SubElement(thing, "bndbox")
-        for key, value in zip(
-            ("xmin", "ymin", "xmax", "ymax"), _pixels(data.boxes[row]), strict=True
-        ):
-            SubElement(place, key).text = str(value)
+    found = [
+        Labelled(
+            data.classes.names[data.labels[row] - 1], data.boxes[row], bool(data.iscrowd[row])
+        )
+        for row in range(data.offsets[index], data.offsets[index + 1])
+    ]
+    width, height = data.sizes[index].tolist()
+    try:
+        text = voc_text(file, (width, height), found)
+    except InputError as error:
+        raise InputError(f"{data.root}: {error}") from error
     folder.mkdir(exist_ok=True)
-    ElementTree(root).write(folder / f"{file.stem}.xml", encoding="utf-8", xml_declaration=True)
-
-
-def _pixels(box: NDArray[np.float64]) -> list[int]:
-    """First and last pixel of a box from x1 y1 x2 y2; one at least."""
-    low, high = np.round(box[:2]).astype(np.int64) + 1, np.round(box[2:]).astype(np.int64)
-    return [*low.tolist(), *np.maximum(low, high).tolist()]
+    (folder / f"{file.stem}.xml").write_bytes(text)
 
 
 def _write_names(parts: Parts, folder: Path) -> None:

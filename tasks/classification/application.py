@@ -16,6 +16,7 @@ from tasks.application import (
 from tasks.classification.answer import ClassAnswer, ClassAnswers
 from tasks.classification.evaluator import MEANINGS
 from tasks.classification.spec import BODY_TASK, TASK
+from tasks.plain_rows import ranked_row
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,6 +44,7 @@ CLASSIFICATION: PhotoApplication[NoOptions] = PhotoApplication(
     answers=lambda card, *_: ClassAnswers(card.classes.names),
     answer=ClassAnswer,
     network=network_of("tasks.classification.network"),
+    rows=ranked_row,
     metric=Metric("top1", "top-1"),
     compared_by=Metric("top1", "top-1 %"),
     meanings=MEANINGS,

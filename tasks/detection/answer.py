@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from backbone.typed_fields import refuse_other_types
 from datasets.errors import InputError
 from datasets.images import Image
+from datasets.text import number_in
 from datasets.types import ClassMap
 from tasks.application import Column, ImageAnswer, Reply
 from tasks.detection.draw import draw_detections
-from tasks.detection.spec import DetectOptions, PostSpec
+from tasks.detection.spec import DetectOptions, KeepSpec, PostSpec
 from tasks.flag_values import flag_of
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
@@ -67,15 +69,20 @@ def refuse_other_post(options: DetectOptions, own: Mapping[str, Any], path: Path
 class BoxAnswers:
     """Presents a detector's outputs.
 
-    Objects with a score over ``above`` count; weaker ones do not change which others NMS kept.
+    Objects with a score over ``above``, or over the threshold of their class in ``keep``, count;
+    weaker ones do not change which others NMS kept.
+
+    Raises:
+        InputError: If ``keep`` names a class that there is not.
     """
 
-    def __init__(self, classes: ClassMap, above: float) -> None:
+    def __init__(self, classes: ClassMap, above: float, keep: KeepSpec | None = None) -> None:
         self.classes, self.above = classes, above
+        self._floors = _floors(classes, above, keep or KeepSpec())
 
     def read(self, outputs: Outputs) -> Objects:
-        """The objects whose score is high enough."""
-        strong = outputs["scores"] > self.above
+        """The objects whose score is high enough for their class."""
+        strong = outputs["scores"] > self._floors[outputs["labels"]]
         return Objects(
             outputs["boxes"][strong].astype(np.float64),
             outputs["scores"][strong].astype(np.float64),
@@ -89,12 +96,13 @@ class BoxAnswers:
         return draw_detections(image, boxes, labels.tolist(), scores.tolist(), names)
 
     def to_json(self, answer: Objects) -> dict[str, Any]:
-        """The objects as COCO's annotations, without ids."""
+        """The objects as COCO's annotations, with class names but without ids."""
         objects = []
         rows = zip(*(part.tolist() for part in answer), strict=True)
         for (x1, y1, x2, y2), score, label in rows:
             box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
-            told = {"category_id": self.classes.ids[label - 1], "bbox": box}
+            name = self.classes.names[label - 1]
+            told = {"category_id": self.classes.ids[label - 1], "category": name, "bbox": box}
             told |= {"area": round(box[2] * box[3], 2), "iscrowd": 0, "score": round(score, 4)}
             objects.append(told)
         return {"objects": objects}
@@ -129,6 +137,54 @@ class BoxAnswers:
             (Column("object"), Column("score", "share"), *pixels),
             rows,
         )
+
+
+def _floors(classes: ClassMap, above: float, keep: KeepSpec) -> NDArray[np.float64]:
+    """(C + 1,) the score that an object of each label must exceed; no score exceeds infinity."""
+    wanted = [_label(classes, one, "--classes") for one in keep.classes]
+    floors = np.full(len(classes) + 1, np.inf if wanted else above)
+    floors[wanted] = above
+    for name, least in keep.thresholds.items():
+        label = _label(classes, name, "--class-thresholds")
+        if wanted and label not in wanted:
+            raise InputError(f"--class-thresholds {name}: --classes leaves this class out")
+        floors[label] = least
+    return floors
+
+
+def _label(classes: ClassMap, name: str, flag: str) -> int:
+    """Label of a class by its name or else its id."""
+    if name in classes.names:
+        return classes.names.index(name) + 1
+    if (number := number_in(name)) in classes.ids:
+        return classes.ids.index(number) + 1
+    near = get_close_matches(name, classes.names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(classes.names[:12])}"
+    raise InputError(f"{flag} {name}: the model has no such class; {hint}")
+
+
+def objects_of(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The objects of an answer in the form of :meth:`BoxAnswers.to_json`."""
+    return list(told["objects"])
+
+
+def rows_of(told: Mapping[str, Any], _names: Sequence[str]) -> list[dict[str, Any]]:
+    """Table of an answer in the form of :meth:`BoxAnswers.to_json`: a row for each object.
+
+    Without an object it has one row, of empty cells, so that no image is missing from the table.
+    """
+    found = objects_of(told)
+    parts = ("left", "top", "box_width", "box_height")
+    if not found:
+        return [dict.fromkeys(("category", "score", *parts), "")]
+    return [
+        {
+            "category": one["category"],
+            "score": one["score"],
+            **dict(zip(parts, one["bbox"], strict=True)),
+        }
+        for one in found
+    ]
 
 
 class BoxAnswer(ImageAnswer[Objects]):

@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.errors import InputError
 from tasks.application import Facts, Metric, Original, PhotoApplication, network_of
-from tasks.detection.answer import BoxAnswer, BoxAnswers, refuse_other_post
+from tasks.detection.answer import (
+    BoxAnswer,
+    BoxAnswers,
+    objects_of,
+    refuse_other_post,
+    rows_of,
+)
 from tasks.detection.evaluator import MEANINGS
-from tasks.detection.spec import SHOWN_SCORE, SIZES, TASK, DetectOptions, PostSpec
+from tasks.detection.spec import SHOWN_SCORE, SIZES, TASK, DetectOptions, PostSpec, TileSpec
+from tasks.detection.tiles import Look, tiled
 from tasks.export.compare import Limits
 from tasks.weights.card import Card
 
@@ -21,7 +29,18 @@ _SMALLER = {"ssd300": (240, 180)}
 
 def _answers(card: Card, facts: Facts, options: DetectOptions, path: Path) -> BoxAnswers:
     refuse_other_post(options, facts["post"], path)
-    return BoxAnswers(card.classes, options.post.score_threshold)
+    own = facts["post"]["score_threshold"]
+    for name, least in options.keep.thresholds.items():
+        if least < own:
+            raise InputError(
+                f"--class-thresholds {name}={least}: {path} was made with {own}; export it again "
+                f"with --score-threshold {least}"
+            )
+    return BoxAnswers(card.classes, options.post.score_threshold, options.keep)
+
+
+def _tiled(look: Look, spec: TileSpec, facts: Facts, batch_size: int) -> Look:
+    return tiled(look, spec, PostSpec(**facts["post"]), batch_size)
 
 
 def _claims(path: Path) -> bool:
@@ -60,7 +79,20 @@ DETECTION = PhotoApplication(
         least=facts["post"]["score_threshold"], most=facts["post"]["detections"]
     ),
     pipeline="object-detection",
-    flags=("scorer", "proposals", "post", "postprocess", "format", "images"),
+    flags=(
+        "scorer",
+        "proposals",
+        "post",
+        "postprocess",
+        "format",
+        "images",
+        "keep",
+        "crops",
+        "tiling",
+    ),
+    objects=objects_of,
+    rows=rows_of,
+    tiled=_tiled,
     fixed={"proposals": "an export, which has its own number"},
     originals={".tflite": Original(_claims, _open_litert)},
     head="boxes",

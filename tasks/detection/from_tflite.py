@@ -236,7 +236,7 @@ def open_litert(
     """The original file as a model and its card. Raises InputError if it cannot be run so."""
     if options.proposals is not None:
         raise InputError(f"--proposals {options.proposals}: {path} has no second stage")
-    model = LiteRtDetector(path, options.post, labels)
+    model = LiteRtDetector(path, options.lowest, labels)
     return model, model.card
 
 

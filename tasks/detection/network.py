@@ -30,7 +30,7 @@ def _build(
     if options.proposals is not None:
         spec = replace(spec, proposals=options.proposals)
         card = replace(card, model=spec.to_json())
-    return build_detector(spec, card.classes, card.flavour, post=options.post), card
+    return build_detector(spec, card.classes, card.flavour, post=options.lowest), card
 
 
 def _halves(model: Detector) -> Halves:

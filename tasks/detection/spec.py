@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from backbone.flavour import MOST_PIXELS_A_SIDE
@@ -210,6 +210,60 @@ class PostSpec:
 
 
 @dataclass(frozen=True)
+class KeepSpec:
+    """Which detections are kept, by class."""
+
+    classes: tuple[str, ...] = ()
+    """Classes to report, by name or id as in the results; by default all."""
+    class_thresholds: tuple[str, ...] = ()
+    """Score thresholds of single classes, such as person=.5 "traffic light=.3"; all other classes
+    have --score-threshold."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no threshold. Raises InputError naming the flag and its value."""
+        _ = self.thresholds
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Threshold of each class that has its own, by name or id."""
+        found = {}
+        for text in self.class_thresholds:
+            name, _, number = text.rpartition("=")
+            try:
+                value = float(number)
+            except ValueError:
+                value = -1.0
+            if not name or not 0 <= value <= 1:
+                raise InputError(
+                    f"--class-thresholds {text}: write a class and a score from 0 to 1, such as "
+                    "person=.5"
+                )
+            found[name] = value
+        return found
+
+
+@dataclass(frozen=True)
+class TileSpec:
+    """Sliced inference, for small objects in large images."""
+
+    tiles: int = 0
+    """Also detect in square tiles of this side in pixels of the image, and join the detections; 0
+    looks at the whole image only. About the network's input size suits small objects."""
+    overlap: float = 0.2
+    """Share of a tile's side by which neighbouring tiles overlap at least, 0 to .9."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their ranges. Raises InputError naming the field and the value."""
+        if not 0 <= self.overlap <= 0.9:
+            raise InputError(f"--overlap {self.overlap} is not in [0, .9]")
+        require_at_least(self, 0, "tiles")
+        if 0 < self.tiles < 32:
+            raise InputError(f"--tiles {self.tiles} is too small: 32 pixels or more")
+        if not self.tiles and self.overlap != type(self).overlap:
+            raise InputError(f"--overlap {self.overlap}: has no effect without --tiles")
+
+
+@dataclass(frozen=True)
 class DetectOptions:
     """Options for computing a detector's answers."""
 
@@ -217,3 +271,10 @@ class DetectOptions:
     """For Faster R-CNN: number of proposed regions that the second stage classifies; by default
     the same as in training."""
     post: PostSpec = field(default_factory=PostSpec)
+    keep: KeepSpec = field(default_factory=KeepSpec)
+
+    @property
+    def lowest(self) -> PostSpec:
+        """Thresholds of the network: its score threshold is the lowest of any class."""
+        floors = self.keep.thresholds.values()
+        return replace(self.post, score_threshold=min((self.post.score_threshold, *floors)))

@@ -6,6 +6,7 @@ from tasks.application import Metric, NoOptions, PhotoApplication, network_of
 from tasks.face_attributes.answer import AttributeAnswer, AttributeAnswers
 from tasks.face_attributes.evaluator import MEANINGS
 from tasks.face_attributes.spec import TASK, USE_NOTE
+from tasks.plain_rows import named_row
 
 FACE_ATTRIBUTES: PhotoApplication[NoOptions] = PhotoApplication(
     name=TASK,
@@ -18,6 +19,7 @@ FACE_ATTRIBUTES: PhotoApplication[NoOptions] = PhotoApplication(
     answers=lambda card, *_: AttributeAnswers(card.classes.names),
     answer=AttributeAnswer,
     network=network_of("tasks.face_attributes.network"),
+    rows=named_row,
     metric=Metric("mean_ap", "mean AP"),
     compared_by=Metric("mean_ap", "mean AP %"),
     meanings=MEANINGS,

@@ -26,7 +26,7 @@ from tests.age.evaluator import MEANINGS, AgeEvaluator
 from tests.age.model import AgeNet
 from tools import cli
 from tools.flows.photo_run import starting_flavour
-from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, PhotoRows, Ready, Recipe
+from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Ready, Recipe
 
 
 class AgeExam(Exam):
@@ -130,7 +130,6 @@ AGE_RECIPE = Recipe(
     built_in=BuiltIn("ages", "built-in ages", draw_ages, STAMP),
     open=AgeRun,
     exam=open_exam,
-    collector=PhotoRows,
     measures=(AGE.metric,),
     sketch=AgeNet,
     presets=lambda _: AGE_PRESETS,

@@ -57,11 +57,19 @@ def _train(name: str, tool: str, make: Callable[[Path], Args]) -> Command:
 
 
 def _write(
-    name: str, tool: str, make: Callable[[Path], Args], out: str = "run", *, over: bool = True
+    name: str,
+    tool: str,
+    make: Callable[[Path], Args],
+    out: str = "run",
+    *,
+    over: bool = True,
+    go_on: Args = (),
 ) -> Command:
-    return Command(
-        name, tool, lambda sets, place: (*make(sets), "--out", place / out), out=out, over=over
-    )
+    def args(sets: Path, place: Path) -> Args:
+        return (*make(sets), "--out", place / out)
+
+    resume = (lambda sets, place: (*args(sets, place), *go_on)) if go_on else None
+    return Command(name, tool, args, resume, out=out, over=over)
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -140,11 +148,13 @@ COMMANDS: tuple[Command, ...] = (
         "predict",
         "predict",
         lambda s: (s / "models/detection", s / "boxes/val", "--device", "cpu"),
+        go_on=("--resume",),
     ),
     _write(
         "predict-video",
         "predict",
         lambda s: (s / "models/detection", s / "film.avi", "--device", "cpu"),
+        go_on=("--resume",),
     ),
     _write("convert", "convert", lambda s: (s / "boxes", "--to", "yolo"), over=False),
     _write("convert-labels", "convert", lambda s: (s / "classes", "--to", "shards"), over=False),

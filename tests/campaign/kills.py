@@ -145,7 +145,7 @@ def _killed(
 
 def next_args(command: Command, sets: Path, place: Path) -> Sequence[Any]:
     """What a person does then: resume what has begun, or give the command again."""
-    begun = (place / command.out / "config.json").exists()
+    begun = any((place / command.out / name).exists() for name in ("config.json", "predict.json"))
     if command.resume is not None and (begun or _is_grid(place / command.out)):
         return command.resume(sets, place)
     return command.args(sets, place)

@@ -86,7 +86,8 @@ def _twice(command: Command, base: Path) -> Callable[[Random], str]:
         if command.resume is not None:
             run_tool(command.tool, args, place, kill_after=rng.uniform(0.3, 0.9) * seconds)
             args = command.resume(sets, place)
-            if not (place / command.out / "config.json").exists():
+            begun = ("config.json", "predict.json")
+            if not any((place / command.out / name).exists() for name in begun):
                 return ""
         late = rng.uniform(0, 0.5) * seconds
         pid = start_tool(command.tool, args, place, log="other")

@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 from tests.conftest import Tool
 from tests.datasets.parquet_fakes import box_parquet
 from tests.tools.films import write_film
+from tools.flows.journal import BAD
 from tools.flows.pictures import find_media, output_files
 
 EASY = ("--score-threshold", 0.01)
@@ -39,7 +40,12 @@ def test_a_folder(detector: Path, tool: Tool, album: Path, tmp_path: Path) -> No
     out = tmp_path / "out"
     status, text, err = tool("predict", detector, album, "--out", out, *EASY)
     assert status == 0, err
-    assert {p.name for p in out.iterdir()} == {"a.jpg", "a_2.jpg", "b.jpg", "predictions.json"}
+    names = {p.name for p in out.iterdir()}
+    assert names == {"a.jpg", "deep", "b.jpg", "predictions.json", "predict.json", BAD}
+    assert (out / "deep" / "a.jpg").exists()
+    (bad,) = map(json.loads, (out / BAD).read_text().splitlines())
+    assert bad["file"] == str(album / "cut.jpg")
+    assert "damaged" in bad["error"]
     with Image.open(out / "b.jpg") as drawn:
         assert drawn.size == (70, 50)
     assert str(album / "cut.jpg") in err
@@ -61,7 +67,7 @@ def test_json_alone(detector: Path, tool: Tool, album: Path, tmp_path: Path) -> 
     args = ("--no-draw", "--json", "--out", out)
     status, text, err = tool("predict", detector, album / "a.jpg", *args)
     assert status == 0, err
-    assert [p.name for p in out.iterdir()] == ["predictions.json"]
+    assert sorted(p.name for p in out.iterdir()) == ["predict.json", "predictions.json"]
     result = json.loads(text)
     assert len(result["images"]) == 1
     assert result["unreadable"] == []
@@ -170,4 +176,4 @@ def test_pictures_of_a_set_in_parquet_files(detector: Path, tool: Tool, tmp_path
     assert [row["file_name"] for row in told][:4] == [
         str(root / f"data/train-00000-of-00002.parquet/{k:02d}.jpg") for k in range(4)
     ]
-    assert len([*out.glob("*.jpg")]) == len(told) == 9
+    assert len([*out.rglob("*.jpg")]) == len(told) == 9

@@ -47,7 +47,7 @@ from tools.classification.data import (
 from tools.flows.importing import Foreign, Importer, scenes_for
 from tools.flows.photo_loaders import Data, make_photos, training_loader
 from tools.flows.photo_run import PhotoRun, say_known
-from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Recipe, loading_for
+from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 
 _CUT = ", images cut to their boxes,"
@@ -215,7 +215,6 @@ CLASSIFICATION_RECIPE = Recipe(
     sketch=partial(Classifier, columns=1),
     open=open_run,
     exam=open_exam,
-    collector=PhotoRows,
     measures=(CLASSIFICATION.metric,),
     presets=lambda _: CLS_PRESETS,
     importer=Importer(_read_foreign),

@@ -21,13 +21,11 @@ from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Hints
 from datasets.builtin.scenes import STAMP, draw_scenes
 from datasets.errors import InputError
-from datasets.images import Image
 from datasets.lfs import refuse_pointer
 from datasets.loader import Resumable
 from datasets.splitting import lowest, path_shares, selected
 from datasets.types import ClassMap, read_labels
 from tasks.application import Metric
-from tasks.detection.answer import Objects
 from tasks.detection.application import DETECTION
 from tasks.detection.evaluator import CocoEvaluator, format_classes, format_metrics
 from tasks.detection.from_onnx import compare_onnx, import_onnx_ssd, is_onnx_detector
@@ -62,7 +60,6 @@ from tools.flows.recipe import (
     Loading,
     Notes,
     OpenedRun,
-    PhotoRows,
     Ready,
     Recipe,
     loading_for,
@@ -230,33 +227,6 @@ def _whole(start: Card) -> Flavour:
     return replace(flavour, input=replace(flavour.input, crop=1.0, interpolation="bilinear"))
 
 
-class BoxCollector(PhotoRows):
-    """Objects in COCO's structure, which its tools and many viewers read."""
-
-    videos = True
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._objects: list[dict[str, Any]] = []
-
-    def _row(self, name: str, image: Image, answer: Objects) -> dict[str, Any]:
-        height, width = image.shape[:2]
-        number = len(self._rows) + 1
-        for row in self._answers.to_json(answer)["objects"]:
-            self._objects.append({"id": len(self._objects) + 1, "image_id": number, **row})
-        return {"id": number, "file_name": name, "width": width, "height": height}
-
-    def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
-        """COCO's structure; and a line for each of the first images, and the total."""
-        found = {
-            "images": self._rows,
-            "annotations": self._objects,
-            "categories": self.model.card.classes.to_json(),
-        }
-        count = f"{len(self._objects)} objects in {len(self._rows)} images"
-        return found, self._told(f"{count}: {folder}")
-
-
 def open_run(config: TrainDet, path: Path) -> DetRun:
     """Open the data of a training. Raises InputError if it is unusable or too small."""
     apart = config.val is not None
@@ -357,7 +327,6 @@ DETECTION_RECIPE = Recipe(
     sketch=partial(build_detector, classes=ClassMap.from_names(["object"])),
     open=open_run,
     exam=open_exam,
-    collector=BoxCollector,
     measures=(DETECTION.metric,),
     presets=lambda framework: detector_presets(cast("Framework", framework)),
     importer=Importer(_read_ssd, _claims),

@@ -45,7 +45,7 @@ from tools.face_attributes.data import (
 from tools.flows.evaluating import look_at_all
 from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun, say_known
-from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Ready, Recipe, loading_for
+from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 
 
@@ -218,7 +218,6 @@ ATTRIBUTES_RECIPE = Recipe(
     sketch=partial(AttributeNet, num_attributes=1),
     open=open_run,
     exam=open_exam,
-    collector=PhotoRows,
     measures=(FACE_ATTRIBUTES.metric,),
     presets=lambda _: ATTR_PRESETS,
 )

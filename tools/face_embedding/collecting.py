@@ -18,8 +18,8 @@ from tasks.face_embedding.answer import Vector, nearest, person_and_photo
 from tasks.face_embedding.draw import draw_neighbours
 from tasks.face_embedding.load import refuse_other_alignment
 from tasks.predictor import Model, Predictor
+from tools.flows.collecting import answer_photos
 from tools.flows.pictures import find_media, write_picture
-from tools.flows.predicting import answer_photos
 from tools.flows.recipe import Collector
 
 _SHOWN = 20
@@ -34,19 +34,18 @@ class FaceCollector(Collector):
         InputError: If the flags do not fit, or faces are aligned differently than in training.
     """
 
-    draws = False
     empty = "nothing to compare: name two images with a face or more, or a --gallery"
 
     def __init__(self, args: Predict, model: Model, device: str) -> None:
         super().__init__(args, model, device)
         card, faces = model.card, args.faces
         self._gallery = _photos((args.gallery,)) if args.gallery else []
-        photos = [*_photos(args.paths), *self._gallery]
+        photos = [*_photos(tuple(map(Path, args.paths))), *self._gallery]
         self._photos = {photo.path: photo for photo in photos}
         aligns = faces.detector is not None or faces.points is not None
         standing = "none" if faces.alignment == "auto" else faces.alignment
         refuse_other_alignment(
-            card, args.weights, "five_points" if aligns else standing, args.paths[0]
+            card, args.weights, "five_points" if aligns else standing, Path(args.paths[0])
         )
         self._side = max(card.flavour.input.size, _ALIGNED)
         self._detector = PointDetector(faces.detector) if faces.detector else None
@@ -77,7 +76,7 @@ class FaceCollector(Collector):
         if not self._gallery:
             return []
         self._into = self._theirs
-        return answer_photos(self.args, self._gallery, predictor, self, {})
+        return answer_photos(self.args, self._gallery, predictor, self)
 
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
         """Each image's nearest, beside it. Raises InputError if there are none to compare with."""
@@ -137,5 +136,5 @@ class FaceCollector(Collector):
 def _photos(paths: tuple[Path, ...]) -> list[Photo]:
     photos, videos = find_media(paths)
     if videos:
-        raise InputError(f"{videos[0]}: videos are for detectors; name images or folders")
+        raise InputError(f"{videos[0]}: a video cannot be compared; name images or folders")
     return photos

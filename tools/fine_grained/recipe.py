@@ -18,7 +18,7 @@ from tools.classification.recipe import CLASSIFICATION_RECIPE, ClassExam, ClassR
 from tools.fine_grained.data import BREEDS, clean_web, web_of, with_wrong_labels
 from tools.flows.evaluating import look_at_all
 from tools.flows.photo_loaders import Data, make_photos
-from tools.flows.recipe import Loading, Notes, PhotoRows, Recipe
+from tools.flows.recipe import Loading, Notes, Recipe
 from tools.flows.run_folder import is_first, save_config
 from tools.flows.stages import is_begun, read_record
 from tools.flows.told_files import told_files
@@ -138,7 +138,6 @@ FINE_GRAINED_RECIPE = Recipe(
     sketch=CLASSIFICATION_RECIPE.sketch,
     open=open_run,
     exam=open_exam,
-    collector=PhotoRows,
     measures=(CLASSIFICATION.metric,),
     presets=lambda _: DOGS_PRESETS,
     head="breeds",

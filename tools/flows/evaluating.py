@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from configs.tools import Evaluate, Predict
-from datasets.errors import InputError
+from configs.tools import Evaluate
 from datasets.ledger import Ledger
 from datasets.raw_photos import OriginalPhotos
-from tasks.find_model import file_of_head
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.open_model import open_any
 from tasks.predictor import Model, answered
 from tasks.reporting.html_page import Page
 from tasks.reporting.skeleton import RunFacts, Sections, report_file, write_report
 from tasks.weights.card import Card
 from tools import cli
+from tools.flows.opening import choose_head, open_to_answer
 from tools.flows.recipe import Exam, Notes, Recipe, recipe_for
 from tools.flows.run_folder import evaluation_folder
 from tools.flows.told_files import files_tables, told_files
-
-Args = TypeVar("Args", Evaluate, Predict)
 
 
 def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
@@ -49,41 +44,6 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
     )
     warning = f"warning: {exam.warning}\n" if exam.warning else ""
     return told, warning + text
-
-
-def choose_head(args: Args) -> Args:
-    """Choose the model if a run or an export contains several heads.
-
-    For a run of train_multi.py the file of the head replaces the run, and is like any weights file
-    of its task; an export stays.
-
-    Args:
-        args: Flags with the weights and the head.
-
-    Returns:
-        The flags, with the file of the head as weights.
-
-    Raises:
-        InputError: If the weights contain several heads and none is chosen, or not that one, or no
-            heads at all.
-    """
-    weights, _ = file_of_head(args.weights, args.head)
-    return args if weights == args.weights else replace(args, weights=weights)
-
-
-def open_to_answer(args: Any) -> Model:
-    """The model that the flags name. Raises InputError if a flag has no effect for it."""
-    threads = args.common.threads or None
-    model = open_any(
-        args.weights, args.options, threads=threads, head=args.head, labels=args.labels
-    )
-    application = model.application
-    args.refuse_unless(application.flags, application.name)
-    for fixed, reason in application.fixed.items() if model.export is not None else ():
-        args.refuse_unless([flag for flag in application.flags if flag != fixed], reason)
-    if model.export is not None and args.common.device not in ("auto", "cpu"):
-        raise InputError(f"--device {args.common.device}: exports are run on the CPU")
-    return model
 
 
 def loader_for(

@@ -12,9 +12,9 @@ from datasets.errors import InputError
 from datasets.images import SUFFIXES, Image, find_images, save_image, walk_files
 from datasets.packed_pictures import Photo, exists, photos_in
 from tasks.weights.atomic_write import replacing
+from tools.flows.videos import VIDEOS
 
-VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
-_DRAWN_AS = frozenset({".jpg", ".jpeg", ".png"})
+DRAWN_AS = frozenset({".jpg", ".jpeg", ".png"})
 _JPEG_SUFFIX, _VIDEO_SUFFIX = ".jpg", ".mp4"
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -112,7 +112,7 @@ def output_files(inputs: Iterable[Path], folder: Path) -> dict[Path, Path]:
     taken: set[str] = set()
     files: dict[Path, Path] = {}
     for path in inputs:
-        video, keep = path.suffix.lower() in VIDEOS, path.suffix.lower() in _DRAWN_AS
+        video, keep = path.suffix.lower() in VIDEOS, path.suffix.lower() in DRAWN_AS
         suffix = _VIDEO_SUFFIX if video else (path.suffix if keep else _JPEG_SUFFIX)
         name, number = f"{path.stem}{suffix}", 1
         while name in taken:

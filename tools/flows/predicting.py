@@ -1,150 +1,333 @@
-"""Prediction: images, folders and videos in; drawn images, videos and predictions.json out."""
+"""Prediction: images, videos and streams in; results on the disk as they come."""
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import groupby, islice, takewhile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-import cv2
 from tqdm import tqdm
 
 from configs.tools import Predict
 from datasets.errors import InputError
 from datasets.images import Image
-from datasets.names import odd_file, safe_path, shown
-from datasets.packed_pictures import Photo
-from tasks.predictor import Predictor
+from datasets.names import shown
+from tasks.predictor import Model, Predictor
+from tasks.runtime.open import is_export
 from tools import cli
-from tools.flows.evaluating import choose_head, open_to_answer
-from tools.flows.pictures import (
-    ahead,
-    batches,
-    find_media,
-    output_files,
-    read_or_reason,
-    write_picture,
-)
-from tools.flows.recipe import Collector, Recipe, recipe_for
-from tools.flows.run_folder import make_folder, require_folder
-from tools.flows.videos import VideoFile, frames_of
+from tools.flows.journal import Journal
+from tools.flows.opening import choose_head, open_to_answer
+from tools.flows.pictures import DRAWN_AS, ahead, batches, write_picture
+from tools.flows.predicted import Begun, begin, finish
+from tools.flows.results import Found, Names, Results, Row
+from tools.flows.run_folder import require_folder
+from tools.flows.sources import Entry, Sources, open_sources
+from tools.flows.videos import OpenedFilm, VideoFile
 
-_USUAL_RATE = 25.0
+if TYPE_CHECKING:
+    from tools.flows.recipe import Recipe
 
-
-def predict(args: Predict, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
-    """Draw answers, write ``predictions.json``. Raises InputError if flags do not fit."""
-    args = choose_head(args)
-    device = cli.prepare(args.common)
-    model = open_to_answer(args)
-    application = model.application
-    recipe = recipe_for(application, recipes, args.weights)
-    photos, videos = find_media(args.paths)
-    if videos and not recipe.collector.videos:
-        raise InputError(f"{videos[0]}: videos are for detectors; name images or folders")
-    if application.use_note and not application.compares:
-        cli.say(application.use_note)
-    folder = args.common.out or Path("predictions")
-    require_folder(folder)
-    files = output_files([*(photo.path for photo in photos), *videos], folder) if args.draw else {}
-    collector = recipe.collector(args, model, device)
-    predictor = model.predictor(device)
-    make_folder(folder)
-    failures = answer_photos(args, photos, predictor, collector, files)
-    for video in videos:
-        failures += predict_video(args, video, predictor, collector, files)
-    bare = len(failures) == len(photos) + len(videos)
-    failures += collector.answer_others(predictor)
-    for failure in failures:
-        cli.say(f"warning: {failure}")
-    if bare:
-        raise InputError(collector.empty)
-    found, text = collector.finish(folder, files)
-    cli.write_json(folder / "predictions.json", found)
-    return {"folder": str(folder), "unreadable": failures, **found}, text
+# Number of images whose answers are shown in the terminal.
+_SHOWN = 20
+Numbered = tuple[int, Entry]
 
 
-def answer_photos(
-    args: Predict,
-    photos: list[Photo],
-    predictor: Predictor,
-    collector: Collector,
-    files: dict[Path, Path],
-) -> list[str]:
-    """Process images while threads read and write; returns a message per failed image."""
-    failures: list[str] = []
-    with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
-        images = ahead(readers, read_or_reason, photos, 2 * args.batch_size)
-        pairs = tqdm(
-            zip(photos, images, strict=True), "looking", len(photos), unit="image", delay=1
-        )
-        writing: deque[Future[None]] = deque()
-        for batch in batches(_readable(pairs, collector, failures), args.batch_size):
-            answers = predictor([image for _, image in batch])
-            for (path, image), answer in zip(batch, answers, strict=True):
-                collector.add(str(path), image, answer)
-                if collector.draws and files:
-                    job = writers.submit(_draw, files[path], image, answer, predictor)
-                    writing.append(job)
-            while len(writing) > args.batch_size:
-                writing.popleft().result()
-        for job in writing:
-            job.result()
-    return failures
+def predict(
+    args: Predict, recipes: Callable[[], Sequence[Recipe[Any]]]
+) -> tuple[dict[str, Any], str]:
+    """Answer for everything that the arguments name, and write the results.
 
-
-def _readable(
-    pairs: Any, collector: Collector, failures: list[str]
-) -> Iterator[tuple[Path, Image]]:
-    for photo, read in pairs:
-        image = read if isinstance(read, str) else collector.prepare(photo.path, read)
-        if isinstance(image, str):
-            failures.append(image)
-        else:
-            yield photo.path, image
-
-
-def _draw(path: Path, image: Image, answer: Any, predictor: Predictor) -> None:
-    write_picture(path, predictor.answers.draw(image, answer))
-
-
-def predict_video(
-    args: Predict,
-    video: Path,
-    predictor: Predictor,
-    collector: Collector,
-    files: dict[Path, Path],
-) -> list[str]:
-    """Process every frame; write a video with the answers drawn.
+    Args:
+        args: Flags.
+        recipes: Function that imports the recipes, with torch, which only comparisons need.
 
     Returns:
-        Messages, if the video cannot be read.
+        The result as data and as text.
 
     Raises:
-        OSError: If the result cannot be written.
+        InputError: If flags, model or files do not fit, or nothing could be read.
     """
-    if what := odd_file(video):
-        return [f"{video}: is {what}, and no video"]
-    number = 0
-    with ExitStack() as opened:
-        # A name that is not UTF-8 would crash the process in OpenCV.
-        capture = cv2.VideoCapture(opened.enter_context(safe_path(video)))
-        if not capture.isOpened():
-            return [f"{video}: not a video that can be read"]
-        rate = capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
-        total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
-        drawn = opened.enter_context(VideoFile(files[video], rate)) if files else None
-        name = shown(video.name)
-        bar = opened.enter_context(tqdm(desc=name, total=total, unit="frame", delay=1))
-        for batch in batches(frames_of(capture), args.batch_size):
-            for image, answer in zip(batch, predictor(batch), strict=True):
-                collector.add(f"{video}#{number}", image, answer)
-                number += 1
-                if drawn is not None:
-                    drawn.write(predictor.answers.draw(image, answer))
-            bar.update(len(batch))
-        capture.release()
-    return [] if number else [f"{video}: holds no frame that can be decoded"]
+    args = choose_head(args)
+    on_cpu = is_export(args.weights)
+    device = cli.prepare_export() if on_cpu else cli.prepare(args.common)
+    model = open_to_answer(args)
+    application = model.application
+    if application.compares:
+        from tools.flows.collecting import collect
+
+        return collect(args, model, device, recipes())
+    folder = args.common.out or Path("predictions")
+    require_folder(folder)
+    results = Results(args.format, model, folder, crops=args.crops)
+    with open_sources(args.paths, folder) as sources:
+        if application.use_note:
+            cli.say(application.use_note)
+        with begin(args, results, sources) as begun:
+            if begun.found is None:
+                work = _Prediction(args, _predictor(args, model, device), results, begun)
+                with _stoppable():
+                    work.run(sources)
+                return finish(args, results, begun, work.lines)
+            cli.say(f"{folder}: complete already")
+            return finish(args, results, begun, [])
+
+
+def _predictor(args: Predict, model: Model, device: str) -> Predictor:
+    """The model's predictor, which looks at tiles if these are requested."""
+    predictor, tiled = model.predictor(device), model.application.tiled
+    if not args.tiling.tiles or tiled is None:
+        return predictor
+    return replace(
+        predictor, outputs=tiled(predictor.outputs, args.tiling, model.facts, args.batch_size)
+    )
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Treat the signal of schedulers to end like Ctrl-C, so that files are closed."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """Where something is written for an entry, relative to the output; empty for nowhere."""
+
+    drawn: str = ""
+    labels: str = ""
+
+
+@dataclass(frozen=True)
+class _Item:
+    """An image or frame to answer for."""
+
+    name: str
+    image: Image
+    paths: _Paths
+
+
+class _Prediction:
+    """Goes through the entries, and writes the results of each batch as soon as it is complete.
+
+    Attributes:
+        lines: Answers to the first images, as text.
+    """
+
+    def __init__(
+        self, args: Predict, predictor: Predictor, results: Results, begun: Begun
+    ) -> None:
+        self._args, self._predictor, self._results = args, predictor, results
+        self._place, self._bounds = begun.place, begun.bounds
+        self._folder = results.folder
+        self._drawn, self._labels = Names(), Names()
+        self._pending: deque[tuple[list[Row], list[Future[None]]]] = deque()
+        self.lines: list[str] = []
+
+    def run(self, sources: Sources) -> None:
+        """Process all entries that are left."""
+        first, last = self._bounds
+        total = None if sources.live else last - first
+        with ExitStack() as opened:
+            journal = self._journal = Journal(self._folder, self._place)
+            opened.callback(journal.close)
+            self._readers = opened.enter_context(ThreadPoolExecutor())
+            self._writers = opened.enter_context(ThreadPoolExecutor())
+            self._bar = opened.enter_context(
+                tqdm(
+                    desc="predicting",
+                    total=total,
+                    initial=self._place.entry - first,
+                    unit="image",
+                    delay=1,
+                )
+            )
+            left = islice(self._named(sources), self._place.entry, last)
+            try:
+                for is_film, group in groupby(left, lambda one: one[0][1].film is not None):
+                    if is_film:
+                        for (number, entry), paths in group:
+                            self._film(number, entry, paths)
+                    else:
+                        self._images(group)
+            except KeyboardInterrupt:
+                cli.say(f"stopped; the same command with --resume goes on: {self._folder}")
+                raise
+
+    def _named(self, sources: Iterable[Entry]) -> Iterator[tuple[Numbered, _Paths]]:
+        """All entries; names of files depend on those before, also on what is done already."""
+        for number, entry in enumerate(sources):
+            stem, suffix = _split(entry.place)
+            drawn = labels = ""
+            if self._args.draw:
+                kept = suffix if suffix.lower() in DRAWN_AS else ".jpg"
+                drawn = self._drawn.unique(stem, ".mp4" if entry.film is not None else kept)
+            if self._results.needs_names():
+                labels = self._labels.unique(stem, "")
+            yield (number, entry), _Paths(drawn, labels)
+
+    def _images(self, group: Iterable[tuple[Numbered, _Paths]]) -> None:
+        """Process images while threads read and write."""
+        batch: list[_Item] = []
+        for ((number, entry), paths), image in ahead(
+            self._readers, _read, group, 2 * self._args.batch_size
+        ):
+            if isinstance(image, str):
+                self._fail(number, entry, image)
+            else:
+                batch.append(_Item(entry.name, image, paths))
+            if len(batch) == self._args.batch_size:
+                self._answer(batch)
+                batch = []
+            self._bar.update()
+        self._answer(batch)
+        self._commit(0)
+
+    def _answer(self, batch: list[_Item]) -> None:
+        if not batch:
+            return
+        jobs: list[Future[None]] = []
+        rows: list[Row] = []
+        answers = self._predictor([item.image for item in batch])
+        for item, answer in zip(batch, answers, strict=True):
+            rows.append(self._row(item, answer))
+            if item.paths.drawn:
+                path = self._results.drawn / item.paths.drawn
+                jobs.append(self._writers.submit(self._draw, path, item.image, answer))
+            if item.paths.labels:
+                found = Found(rows[-1], item.image)
+                write = self._results.write_labels
+                jobs.append(self._writers.submit(write, found, item.paths.labels))
+        self._pending.append((rows, jobs))
+        self._commit(1)
+
+    def _row(self, item: _Item, answer: Any) -> Row:
+        answers = self._predictor.answers
+        if len(self.lines) < _SHOWN:
+            self.lines.append(f"  {item.name}: {answers.line(answer)}")
+        return self._results.row(item.name, item.image, answers.to_json(answer))
+
+    def _draw(self, path: Path, image: Image, answer: Any) -> None:
+        write_picture(path, self._predictor.answers.draw(image, answer))
+
+    def _commit(self, left: int) -> None:
+        """Write the results of batches of which everything else is written, but for the last."""
+        while len(self._pending) > left:
+            rows, jobs = self._pending.popleft()
+            for job in jobs:
+                job.result()
+            self._journal.add(rows)
+
+    def _fail(self, number: int, entry: Entry, why: str) -> None:
+        if self._args.strict:
+            self._commit(0)
+            raise InputError(f"{why} (--strict)")
+        self._journal.add_bad(number, entry.name, why)
+
+    def _film(self, number: int, entry: Entry, paths: _Paths) -> None:
+        """Process a video or stream."""
+        assert entry.film is not None
+        first = self._place.frame if number == self._place.entry else 0
+        try:
+            opened = OpenedFilm(entry.film, entry.name)
+        except InputError as error:
+            self._fail(number, entry, str(error))
+        else:
+            with opened:
+                count = self._frames_of(opened, entry, paths, first)
+            self._commit(0)
+            if not count and not first:
+                none = "no frame came" if entry.film.live else "holds no frame that can be decoded"
+                self._fail(number, entry, f"{shown(entry.name)}: {none}")
+        self._bar.update()
+
+    def _frames_of(self, opened: OpenedFilm, entry: Entry, paths: _Paths, first: int) -> int:
+        """Process the frames of a film, and draw them as a video; returns their number."""
+        args, count = self._args, 0
+        live = entry.film is not None and entry.film.live
+        frames = opened.frames(first, args.every)
+        if args.frames:
+            most = args.frames * args.every
+            frames = takewhile(lambda one: one[0] < most, frames)
+        bar = tqdm(
+            desc=shown(PurePosixPath(entry.name).name),
+            total=_total(opened.count, args),
+            initial=first // args.every,
+            unit="frame",
+            delay=1,
+        )
+        with bar, ExitStack() as stack:
+            path = self._results.drawn / paths.drawn
+            drawn = VideoFile(path, opened.rate / args.every) if paths.drawn else None
+            if drawn is not None:
+                stack.enter_context(drawn)
+            try:
+                for batch in batches(frames, 1 if live else args.batch_size):
+                    self._frames(entry, batch, paths, drawn)
+                    count += len(batch)
+                    bar.update(len(batch))
+            except KeyboardInterrupt:
+                if not live:
+                    raise
+        return count
+
+    def _frames(
+        self,
+        entry: Entry,
+        batch: list[tuple[int, Image]],
+        paths: _Paths,
+        drawn: VideoFile | None,
+    ) -> None:
+        rows, jobs = [], []
+        answers = self._predictor([image for _, image in batch])
+        for (number, image), answer in zip(batch, answers, strict=True):
+            item = _Item(f"{entry.name}#{number}", image, paths)
+            rows.append(self._row(item, answer))
+            if drawn is not None:
+                drawn.write(self._predictor.answers.draw(image, answer))
+            if paths.labels:
+                found, place = Found(rows[-1], image), f"{paths.labels}_{number:06d}"
+                jobs.append(self._writers.submit(self._results.write_labels, found, place))
+        self._pending.append((rows, jobs))
+        self._commit(1)
+
+
+def _read(one: tuple[Numbered, _Paths]) -> tuple[tuple[Numbered, _Paths], Image | str]:
+    """An entry and its image (H, W, 3) RGB, or why that cannot be read."""
+    (_, entry), _ = one
+    assert entry.read is not None
+    try:
+        return one, entry.read()
+    except ValueError as error:
+        return one, str(error)
+
+
+def _split(place: str) -> tuple[str, str]:
+    """A path without its suffix, and the suffix."""
+    folder, slash, name = place.rpartition("/")
+    stem, dot, suffix = name.rpartition(".")
+    return (f"{folder}{slash}{stem}", f".{suffix}") if dot and stem else (place, "")
+
+
+def _total(count: int | None, args: Predict) -> int | None:
+    """Number of frames that are used of a film; None if it is not known."""
+    used = None if count is None else -(-count // args.every)
+    if args.frames:
+        return args.frames if used is None else min(used, args.frames)
+    return used

@@ -40,8 +40,6 @@ Data = TypeVar("Data")
 Scores = TypeVar("Scores")
 Notes = list[tuple[str, str]]
 BUILT_IN = Path("data")
-# Number of images whose answers are shown in the terminal.
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -280,13 +278,12 @@ class OpenedRun(ABC, Generic[Config]):
 
 
 class Collector(ABC):
-    """Collects the answers to images, with ``videos`` also to frames, and summarises them.
+    """Collects the answers to images that are compared with each other, and summarises them.
 
-    It ``draws`` each answer as soon as it is known; ``empty`` is the message if there is none.
+    Attributes:
+        empty: Message if there is no answer.
     """
 
-    draws: ClassVar[bool] = True
-    videos: ClassVar[bool] = False
     empty: ClassVar[str] = "none of the files could be read"
 
     def __init__(self, args: Predict, model: Model, device: str) -> None:
@@ -298,7 +295,7 @@ class Collector(ABC):
 
     @abstractmethod
     def add(self, name: str, image: Image, answer: Any) -> None:
-        """Add the answer to an image or frame."""
+        """Add the answer to an image."""
 
     def answer_others(self, predictor: Predictor) -> list[str]:
         """Process images that the others are compared with; returns a message per failure."""
@@ -307,34 +304,6 @@ class Collector(ABC):
     @abstractmethod
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
         """Content of predictions.json, and the result as text; drawings go to ``files``."""
-
-
-class PhotoRows(Collector):
-    """One row for each image, in its application's form."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._answers = self.model.answers
-        self._rows: list[dict[str, Any]] = []
-        self._lines: list[str] = []
-
-    def add(self, name: str, image: Image, answer: Any) -> None:
-        """Add the answer to an image."""
-        self._rows.append(self._row(name, image, answer))
-        if len(self._lines) < _SHOWN:
-            self._lines.append(f"  {name}: {self._answers.line(answer)}")
-
-    def _row(self, name: str, image: Image, answer: Any) -> dict[str, Any]:
-        return {"file": name, **self._answers.to_json(answer)}
-
-    def _told(self, total: str) -> str:
-        """A line for each of the first images, and the total."""
-        more = len(self._rows) - len(self._lines)
-        return "\n".join([*self._lines, *([f"  ... and {more} more"] if more else []), total])
-
-    def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
-        """Rows, and lines."""
-        return {"photos": self._rows}, self._told(f"{len(self._rows)} images: {folder}")
 
 
 @dataclass(frozen=True)
@@ -352,7 +321,6 @@ class Recipe(Generic[Config]):
         open_further: The same for a head whose tensors are stored, if they determine the classes.
         head: Name as a head on a common trunk; by default that of its application.
         exam: Function from flags, path and model to labelled data for evaluation.
-        collector: Class that collects the answers of a prediction.
         measures: Metrics by which the runs of a grid are compared: the first that all of them
             have.
         labelled: Like ``exam``, for data that nothing was trained on: all of it where data of one
@@ -360,6 +328,7 @@ class Recipe(Generic[Config]):
         presets: Function from a kind of network, one of the application's ``variants``, to the
             presets of its training.
         importer: Reader of weights of other frameworks, if any can be read.
+        collector: Class that collects the answers of a prediction, if images are compared.
         page_answerer: Function from model, flags of the page and device to the page's answerer, if
             an answer concerns more than one image.
     """
@@ -371,11 +340,11 @@ class Recipe(Generic[Config]):
     sketch: Callable[[Any], nn.Module]
     open: Callable[[Config, Path], OpenedRun[Any]]
     exam: Callable[[Evaluate, Path, Model], Exam]
-    collector: type[Collector]
     measures: Sequence[Metric]
     presets: Callable[[str], Presets[Any]]
     labelled: Callable[[Evaluate, Path, Model], Exam] | None = None
     importer: Importer | None = None
+    collector: type[Collector] | None = None
     page_answerer: Callable[[Model, Demo, str], Answerer] | None = None
     open_further: Callable[[Config, Path, Mapping[str, Tensor]], OpenedRun[Any]] | None = None
     head: str = ""

@@ -2,19 +2,143 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import cv2
 import numpy as np
 
+from datasets.errors import InputError
 from datasets.images import Image
-from datasets.names import safe_path
+from datasets.names import odd_file, safe_path, shown
 from tasks.weights.atomic_write import replacing
 
+VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 _SUFFIX = ".mp4"
+_USUAL_RATE = 25.0
+_MILLISECONDS = 15_000
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video file, a stream or a camera.
+
+    Attributes:
+        where: Path, address, or number of a camera.
+        live: Whether its frames come whether or not they are read.
+    """
+
+    where: Path | str | int
+    live: bool = False
+
+
+class OpenedFilm:
+    """A film that is read frame by frame. Close it by leaving the ``with`` block.
+
+    Attributes:
+        rate: Frames per second.
+        count: Number of frames as its header states it; None if it states none.
+
+    Raises:
+        InputError: If it cannot be opened.
+    """
+
+    def __init__(self, film: Film, name: str) -> None:
+        self._film, self._opened = film, ExitStack()
+        self._capture = self._open(name)
+        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.count = count if count > 0 and not film.live else None
+
+    def __enter__(self) -> OpenedFilm:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the film."""
+        self._capture.release()
+        self._opened.close()
+
+    def _open(self, name: str) -> cv2.VideoCapture:
+        where = self._film.where
+        if isinstance(where, int):
+            capture = cv2.VideoCapture(where)
+            what = f"camera {where}: cannot be opened; is it connected, and free?"
+        elif isinstance(where, str):
+            limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+            options = [value for limit in limits for value in (limit, _MILLISECONDS)]
+            capture = cv2.VideoCapture(where, cv2.CAP_FFMPEG, options)
+            what = f"{name}: no stream can be opened there; is the server on, the address right?"
+        else:
+            if odd := odd_file(where):
+                raise InputError(f"{shown(where)}: is {odd}, and no video")
+            # A name that is not UTF-8 would crash the process in OpenCV.
+            capture = cv2.VideoCapture(self._opened.enter_context(safe_path(where)))
+            what = f"{shown(where)}: not a video that can be read"
+        if not capture.isOpened():
+            self._opened.close()
+            raise InputError(what)
+        return capture
+
+    def frames(self, first: int, every: int) -> Iterator[tuple[int, Image]]:
+        """Number and pixels (H, W, 3) RGB of every n-th frame.
+
+        Args:
+            first: Number of the first frame; earlier ones are passed over.
+            every: Only frames whose numbers are multiples of this are used.
+        """
+        if self._film.live:
+            yield from _newest(self._capture, first, every)
+            return
+        number = 0
+        while self._capture.grab():
+            if number >= first and not number % every:
+                there, frame = self._capture.retrieve()
+                if not there:
+                    return
+                yield number, np.ascontiguousarray(frame[..., ::-1])
+            number += 1
+
+
+def _newest(capture: cv2.VideoCapture, first: int, every: int) -> Iterator[tuple[int, Image]]:
+    """Frames of a live stream: a slow model passes over frames instead of falling behind.
+
+    A thread reads all frames; each is numbered from ``first``, and the newest one is kept.
+    """
+    box: queue.Queue[tuple[int, Any] | None] = queue.Queue(maxsize=1)
+    ended = threading.Event()
+
+    def read() -> None:
+        number = first
+        while not ended.is_set() and capture.grab():
+            if not number % every:
+                there, frame = capture.retrieve()
+                if not there:
+                    break
+                with suppress(queue.Empty):
+                    box.get_nowait()
+                box.put((number, frame))
+            number += 1
+        if not ended.is_set():
+            box.put(None)  # After the last frame, which may still be waiting.
+
+    thread = threading.Thread(target=read, name="stream", daemon=True)
+    thread.start()
+    try:
+        while (found := box.get()) is not None:
+            number, frame = found
+            yield number, np.ascontiguousarray(frame[..., ::-1])
+    finally:
+        ended.set()
+        with suppress(queue.Empty):
+            box.get_nowait()
+        thread.join(_MILLISECONDS / 1000)
 
 
 def frames_of(capture: cv2.VideoCapture) -> Iterator[Image]:

@@ -38,7 +38,7 @@ from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun
-from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Ready, Recipe, loading_for
+from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import (
@@ -249,7 +249,6 @@ GEOLOCATION_RECIPE = Recipe(
     open=open_run,
     open_further=open_further,
     exam=open_exam,
-    collector=PhotoRows,
     measures=(GEOLOCATION.metric,),
     presets=lambda _: GEO_PRESETS,
 )

@@ -1,0 +1,177 @@
+"""Begins a prediction, anew or where an interrupted one stopped, and ends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.io import to_json
+from configs.tools import Predict
+from datasets.errors import InputError
+from datasets.locks import holding, remove_unfinished
+from tools import cli
+from tools.flows.addresses import is_address, without_password
+from tools.flows.journal import (
+    BAD,
+    LINES,
+    PARTIAL,
+    STATE,
+    Journal,
+    Place,
+    Replay,
+    State,
+    has_begun,
+    read_state,
+    refuse_other,
+    rows_in,
+)
+from tools.flows.opening import digest_of
+from tools.flows.results import Results, counted, shown_lines
+from tools.flows.run_folder import make_folder
+from tools.flows.sources import Sources, share_of
+
+_LOCK = ".predict.lock"
+_NONE = "none of the files could be read"
+# Number of unreadable files that are listed in the terminal.
+_LISTED = 20
+# Flags that do not change the results.
+_FREE = ("weights", "resume", "strict")
+
+
+@dataclass
+class Begun:
+    """A prediction that runs.
+
+    Attributes:
+        state: What it is of.
+        place: Where it continues.
+        bounds: First entry, and the one after the last.
+        found: Numbers of its results, if it is complete already.
+    """
+
+    state: State
+    place: Place
+    bounds: tuple[int, int]
+    found: dict[str, Any] | None = None
+
+
+@contextmanager
+def begin(args: Predict, results: Results, sources: Sources) -> Iterator[Begun]:
+    """Begin a prediction in its folder, in which no other process may work meanwhile.
+
+    Raises:
+        InputError: If an unfinished one is there and is not resumed, or is another one.
+    """
+    folder, bounds = results.folder, sources.bounds(args.share)
+    if args.share[1] > 1 and args.format == "json":
+        raise InputError(
+            f"--part {args.part}: --format json is one object, which cannot be joined with "
+            "others; take --format jsonl or csv"
+        )
+    make_folder(folder)
+    with holding(folder / _LOCK, str(folder)):
+        state = State(digest_of(args.weights), _options(args))
+        old = read_state(folder) if args.resume or has_begun(folder) else None
+        if old is None:
+            yield _anew(folder, state, bounds)
+        elif not args.resume and old.found is None:
+            raise InputError(
+                f"--out {folder}: holds an unfinished prediction: go on with it by --resume, or "
+                f"delete {folder / STATE}"
+            )
+        elif not args.resume:
+            yield _anew(folder, state, bounds)
+        else:
+            refuse_other(state, old, folder)
+            yield _again(args, results, old, sources, bounds)
+
+
+def _anew(folder: Path, state: State, bounds: tuple[int, int]) -> Begun:
+    Journal(folder, Place()).close()
+    state.write(folder)
+    return Begun(state, Place(entry=bounds[0]), bounds)
+
+
+def _again(
+    args: Predict,
+    results: Results,
+    state: State,
+    sources: Sources,
+    bounds: tuple[int, int],
+) -> Begun:
+    folder = results.folder
+    if state.found is not None:
+        (folder / PARTIAL).unlink(missing_ok=True)
+        return Begun(state, Place(entry=bounds[1]), bounds, state.found)
+    remove_unfinished(folder, below=True)
+    lines, last = folder / PARTIAL, results.file
+    if last == folder / LINES and last.exists() and not lines.exists():
+        last.replace(lines)  # It was complete but for the last step.
+    replay = Replay(folder, args.batch_size, whole_films=args.draw)
+    place = replay.run(share_of(sources, bounds))
+    place = place if place.entry >= bounds[0] else Place(entry=bounds[0])
+    cli.say(f"{folder}: going on after {place.done} results")
+    return Begun(state, place, bounds)
+
+
+def _options(args: Predict) -> dict[str, Any]:
+    """Flags that determine the results, without passwords."""
+    options = {key: value for key, value in to_json(args).items() if key not in _FREE}
+    options["common"] = {key: options["common"][key] for key in ("threads", "device")}
+    paths = [without_password(one) if is_address(one) else one for one in args.paths]
+    return {**options, "paths": paths}
+
+
+def finish(
+    args: Predict, results: Results, begun: Begun, lines: list[str]
+) -> tuple[dict[str, Any], str]:
+    """Write the file of all results, and summarise them.
+
+    Args:
+        args: Flags.
+        results: Results.
+        begun: The prediction, which has gone through all entries.
+        lines: Answers to the first images, as text.
+
+    Returns:
+        The result as data and as text.
+
+    Raises:
+        InputError: If there are no results, although there were files.
+    """
+    folder = results.folder
+    bad = _unreadable(folder)
+    if begun.found is None:
+        first, last = begun.bounds
+        if not has_begun(folder) and last > first:
+            for name in (PARTIAL, STATE, BAD):
+                (folder / name).unlink(missing_ok=True)
+            raise InputError(_NONE)
+        counts = results.finish()
+        begun.state.found = begun.found = {**counts, "unreadable": bad}
+        begun.state.write(folder)
+        (folder / PARTIAL).unlink(missing_ok=True)
+    counts = {key: value for key, value in begun.found.items() if key != "unreadable"}
+    told: dict[str, Any] = {"folder": str(folder), "file": str(results.file), "counts": counts}
+    if args.common.json:
+        told["unreadable"] = [str(row["error"]) for row in rows_in(folder / BAD)]
+        if args.format == "json":
+            told |= json.loads(results.file.read_text(encoding="utf-8"))
+    text = [*shown_lines(lines, counts["images"]), f"{counted(counts)}: {folder}"]
+    return told, "\n".join(text if lines else text[-1:])
+
+
+def _unreadable(folder: Path) -> int:
+    """Warn of the files that could not be read; returns their number."""
+    count = 0
+    for row in rows_in(folder / BAD):
+        count += 1
+        if count <= _LISTED:
+            cli.say(f"warning: {row['error']}")
+    if count > _LISTED:
+        cli.say(f"warning: ... and {count - _LISTED} more, listed in {folder / BAD}")
+    return count
