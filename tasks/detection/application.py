@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.application import Facts, Metric, Original, PhotoApplication, network_of
-from tasks.detection.answer import BoxAnswer, BoxAnswers, refuse_other_post
+from tasks.detection.answer import SCHEMA, BoxAnswer, BoxAnswers, refuse_other_post
 from tasks.detection.evaluator import MEANINGS
 from tasks.detection.spec import SHOWN_SCORE, SIZES, TASK, DetectOptions, PostSpec
 from tasks.export.compare import Limits
@@ -51,6 +51,7 @@ DETECTION = PhotoApplication(
     network=network_of("tasks.detection.network"),
     answers=_answers,
     answer=BoxAnswer,
+    schema=SCHEMA,
     for_people=DetectOptions(post=PostSpec(score_threshold=SHOWN_SCORE)),
     metric=Metric("AP", "AP"),
     compared_by=Metric("AP", "COCO AP %"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.application import Metric, NoOptions, PhotoApplication, network_of
-from tasks.face_attributes.answer import AttributeAnswer, AttributeAnswers
+from tasks.face_attributes.answer import SCHEMA, AttributeAnswer, AttributeAnswers
 from tasks.face_attributes.evaluator import MEANINGS
 from tasks.face_attributes.spec import TASK, USE_NOTE
 
@@ -17,6 +17,7 @@ FACE_ATTRIBUTES: PhotoApplication[NoOptions] = PhotoApplication(
     },
     answers=lambda card, *_: AttributeAnswers(card.classes.names),
     answer=AttributeAnswer,
+    schema=SCHEMA,
     network=network_of("tasks.face_attributes.network"),
     metric=Metric("mean_ap", "mean AP"),
     compared_by=Metric("mean_ap", "mean AP %"),

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -29,10 +29,6 @@ from tasks.reporting.skeleton import Report
 from tasks.weights.card import Card
 from tools import cli
 from tools.flows.importing import Importer
-
-if TYPE_CHECKING:
-    from configs.demo import Demo
-    from tools.flows.answerer import Answerer
 
 Config = TypeVar("Config")
 Data = TypeVar("Data")
@@ -339,8 +335,6 @@ class Recipe(Generic[Config]):
         labelled: Like ``exam``, for data that nothing was trained on: all of it where data of one
             part would be split; None if that makes no difference.
         importer: Reader of weights of other frameworks, if any can be read.
-        page_answerer: Function from model, flags of the page and device to the page's answerer, if
-            an answer concerns more than one image.
     """
 
     name: str
@@ -354,7 +348,6 @@ class Recipe(Generic[Config]):
     measures: Sequence[Metric]
     labelled: Callable[[Evaluate, Path, Model], Exam] | None = None
     importer: Importer | None = None
-    page_answerer: Callable[[Model, Demo, str], Answerer] | None = None
     open_further: Callable[[Config, Path, Mapping[str, Tensor]], OpenedRun[Any]] | None = None
     head: str = ""
 
