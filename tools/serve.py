@@ -17,7 +17,7 @@ def main() -> None:
     try:
         from tools.service.opening import open_service
     except ModuleNotFoundError as error:
-        if error.name not in NEEDED:
+        if (error.name or "").partition(".")[0] not in NEEDED:
             raise
         raise InputError(
             f"tools/serve.py needs {error.name}: pip install 'mobilenet-suite[serve]'"
