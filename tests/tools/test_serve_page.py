@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 
 from configs.common import Common
 from configs.serve import LimitSpec, Serve
+from tests.tools.page_client import serving
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
 from tests.tools.runs import ROOT
 from tools.service.opening import open_service
@@ -252,6 +253,37 @@ def test_a_busy_or_lost_server_is_told_of(watched: Watched) -> None:
     watched.complaints.clear()
 
 
+def test_a_token_is_asked_for(browser: Browser, tmp_path: Path) -> None:
+    """And kept by the page alone."""
+    file = tmp_path / "token"
+    file.write_text("a-token-of-this-test")
+    (model,) = make_models(tmp_path, TASKS[:1])
+    config = Serve(models=(model,), port=0, token_file=file, common=Common(device="cpu"))
+    served, _ = open_service(config)
+    with serving(served):
+        page = browser.new_page()
+        page.set_default_timeout(WAIT)
+        page.goto(served.url)
+        page.get_by_label("Token of this service").fill("another")
+        page.get_by_role("button", name="Open").click()
+        expect(page.get_by_role("alert")).to_contain_text("needs a token", timeout=WAIT)
+        assert not page.locator("#choice").is_visible()
+        page.get_by_label("Token of this service").fill("a-token-of-this-test")
+        page.keyboard.press("Enter")
+        expect(page.locator("#model")).to_be_visible(timeout=WAIT)
+        assert not page.locator("#entry").is_visible()
+        assert not page.get_by_role("alert").is_visible()
+        coded = [["one.jpg", base64.b64encode(photo()).decode()]]
+        page.evaluate(DROP, [".drop", coded])
+        page.wait_for_selector("body[data-state=answered]")
+        assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [
+            0,
+            0,
+            "",
+        ]
+        page.close()
+
+
 def test_a_phone_is_wide_enough(browser: Browser, server: Service) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
     watched = Watched(context.new_page(), server)
@@ -260,7 +292,7 @@ def test_a_phone_is_wide_enough(browser: Browser, server: Service) -> None:
         watched.drop(("a.jpg", photo(1)), ("b.jpg", photo(2)))
         watched.wait("answered")
         assert watched.page.evaluate("document.documentElement.scrollWidth") <= 360
-        for button in watched.page.locator("button, select").all():
+        for button in watched.page.locator("button:visible, select:visible").all():
             box = button.bounding_box()
             assert box is not None
             assert box["height"] >= 44  # A finger's width.
