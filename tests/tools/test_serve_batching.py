@@ -85,7 +85,7 @@ def test_what_comes_meanwhile_is_computed_together() -> None:
         assert [row for row, _ in await asyncio.gather(*found)] == list(range(6))
         assert network.batches[0] == [0] or network.batches[0] == [0, 1, 2]
         assert max(map(len, network.batches)) == 3
-        assert sum(network.batches, []) == list(range(6))
+        assert [one for batch in network.batches for one in batch] == list(range(6))
 
     asyncio.run(main())
 
