@@ -6,7 +6,8 @@ tools/serve.py with batches, the same with ``--batch 1``, and an application of 
 decodes the image and calls the export in FastAPI's own thread pool, without limits, checks or
 batches. Clients are processes of their own too; each sends its next request when the last is
 answered. With ``--storm`` so many clients then send at the same moment, and the memory that the
-service grows by is printed (from Linux's /proc).
+service grows by is printed. Processor time per request, which other programs hardly change, and
+memory are those of the server's process (from Linux's /proc).
 
     python -m tests.benchmarks.bench_serve
 """
@@ -30,6 +31,7 @@ import numpy as np
 
 from tasks.applications import photo_application
 from tasks.export.onnx_file import write_onnx
+from tests.campaign.children import cpu_seconds
 from tests.house import ROOT
 from tests.tools.page_models import photo
 from tools.flows.source import Source
@@ -60,6 +62,7 @@ class Row(NamedTuple):
     per_second: float
     p50: float  # milliseconds, as is p99
     p99: float
+    cpu: float  # milliseconds of the server's processors per request
     statuses: Counter[int]
 
 
@@ -84,24 +87,24 @@ async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, s
     return int(head.split(maxsplit=2)[1])
 
 
-async def load_with(port: int, clients: int, seconds: float, sent: bytes) -> Row:
+async def load_with(server: Server, clients: int, seconds: float, sent: bytes) -> Row:
     """Let clients send one request after the other for some seconds."""
     times: list[float] = []
     statuses: Counter[int] = Counter()
     end = time.monotonic() + seconds
 
     async def client() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         while (start := time.monotonic()) < end:
             statuses[await exchange(reader, writer, sent)] += 1
             times.append(time.monotonic() - start)
         writer.close()
 
-    start = time.monotonic()
+    start, before = time.monotonic(), server.cpu()
     await asyncio.gather(*(client() for _ in range(clients)))
-    whole = time.monotonic() - start
+    whole, used = time.monotonic() - start, server.cpu() - before
     p50, p99 = 1000 * np.percentile(times, [50, 99])
-    return Row(len(times) / whole, float(p50), float(p99), statuses)
+    return Row(len(times) / whole, float(p50), float(p99), 1000 * used / len(times), statuses)
 
 
 async def storm(port: int, clients: int, sent: bytes) -> Counter[int]:
@@ -130,6 +133,10 @@ class Server:
         found = _URL.search(self.process.stdout.readline())
         assert found is not None
         self.port = int(found[1])
+
+    def cpu(self) -> float:
+        """Processor seconds that it has used."""
+        return cpu_seconds(self.process.pid)
 
     def peak(self) -> float:
         """MiB that it has ever held."""
@@ -173,7 +180,7 @@ def measure(file: Path, args: argparse.Namespace, sent: bytes) -> None:
         while True:  # The bare one says its address before it listens.
             try:
                 for server in servers.values():
-                    asyncio.run(load_with(server.port, 1, 0.2, sent))
+                    asyncio.run(load_with(server, 1, 0.2, sent))
                 break
             except ConnectionError:
                 time.sleep(0.1)
@@ -181,16 +188,16 @@ def measure(file: Path, args: argparse.Namespace, sent: bytes) -> None:
             rows: dict[str, list[Row]] = {name: [] for name in servers}
             for _ in range(args.rounds):
                 for name, server in servers.items():
-                    found = asyncio.run(load_with(server.port, clients, args.seconds, sent))
+                    found = asyncio.run(load_with(server, clients, args.seconds, sent))
                     rows[name].append(found)
             base = np.median([row.per_second for row in rows["bare FastAPI"]])
             for name, some in rows.items():
-                each = np.median([[row.per_second, row.p50, row.p99] for row in some], axis=0)
+                each = np.median([row[:4] for row in some], axis=0)
                 statuses = dict(sum((row.statuses for row in some), Counter[int]()))
                 print(
                     f"{file.stem:15} {clients:3} clients  {name:19} {each[0]:7.1f} requests/s "
                     f"({each[0] / base:.2f})  p50 {each[1]:7.1f} ms  p99 {each[2]:7.1f} ms  "
-                    f"{json.dumps(statuses)}",
+                    f"{each[3]:5.1f} ms of CPU each  {json.dumps(statuses)}",
                     flush=True,
                 )
     finally:

@@ -72,8 +72,8 @@ def _of_keyword(
             lacking = set(asked) - set(value)
             return f"{lacking} is missing" if lacking else ""
         case "properties":
-            pairs = [(value[name], one) for name, one in asked.items() if name in value]
-            return next(filter(None, (refusal_of(one, each, parts) for one, each in pairs)), "")
+            there = [(value[name], one) for name, one in asked.items() if name in value]
+            return next(filter(None, (refusal_of(one, each, parts) for one, each in there)), "")
         case "additionalProperties":
             more = [one for name, one in value.items() if name not in schema.get("properties", {})]
             if asked is False:

@@ -21,6 +21,7 @@ from tools.service.crowd import Crowd
 from tools.service.desk import Desk
 from tools.service.intake import Question
 from tools.service.metrics import Metrics
+from tools.service.refusals import as_json
 from tools.service.server import Service
 
 
@@ -60,8 +61,9 @@ def simple(
     """A service without models: what is asked goes to a function."""
     desk = Desk(limits)
 
-    async def predict(question: Question) -> dict[str, Any]:
-        return await desk.run(answer, int(question.model or 0), question.images)
+    async def predict(read: Callable[[], Question]) -> bytes:
+        question = await desk.run(read)
+        return as_json(await desk.run(answer, int(question.model or 0), question.images))
 
     parts = Parts(
         predict=predict,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -21,7 +22,7 @@ from tools.service.metrics import METRICS_TYPE, Metrics
 from tools.service.refusals import as_json, refused
 from tools.service.schema import PREDICT, REFUSALS, Health, Models, Prediction, complete
 
-Predict = Callable[[Question], Awaitable[dict[str, Any]]]
+Predict = Callable[[Callable[[], Question]], Awaitable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Parts:
     """What the addresses answer with.
 
     Attributes:
-        predict: Function from a question to its answer.
+        predict: Function from one that reads a question, which takes time, to the answer as JSON.
         models: The list of models, as :class:`~tools.service.schema.Models`.
         applications: Applications of the models.
         pages: Type and content of the page's files, by path.
@@ -82,14 +83,10 @@ def _add_answers(app: FastAPI, parts: Parts) -> None:
         body = await request.body()
         try:
             with parts.desk.place():
-                question = await parts.desk.run(
-                    read_question,
-                    request.headers.get("content-type", ""),
-                    request.query_params.multi_items(),
-                    body,
-                )
-                reply = await parts.predict(question)
-                return Response(await parts.desk.run(as_json, reply), media_type=JSON)
+                kind = request.headers.get("content-type", "")
+                query = request.query_params.multi_items()
+                content = await parts.predict(partial(read_question, kind, query, body))
+                return Response(content, media_type=JSON)
         except (Refusal, ClientDisconnect):
             raise
         except Exception as error:

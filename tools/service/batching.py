@@ -25,8 +25,8 @@ class _Waiting(NamedTuple):
 class Batcher:
     """Collects images while others are computed, and computes those that fit together.
 
-    One batch is computed at a time. An image waits for others only if their requests have begun,
-    and not for longer than the flags permit.
+    An image waits for others only while as many batches are computed as may be, or while others
+    are being decoded, and for those not longer than the flags permit.
 
     Args:
         compute: Function that returns what the network finds in each of some images, and the
@@ -34,6 +34,7 @@ class Batcher:
         kind: Function from an image to what the images of a batch must have in common.
         spec: Limits of a batch.
         metrics: Where the sizes of batches are counted.
+        at_once: Number of batches that may be computed at the same time.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Batcher:
         kind: Callable[[Image], Hashable],
         spec: BatchSpec,
         metrics: Metrics,
+        at_once: int = 1,
     ) -> None:
         self._compute, self._kind, self._spec, self._metrics = compute, kind, spec, metrics
+        self._at_once = at_once
         self._line: deque[_Waiting] = deque()
         self._coming = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def find(self, image: Awaitable[Image]) -> tuple[Any, float]:
         """What the network finds in an image, and the milliseconds of the batch.
@@ -72,8 +75,8 @@ class Batcher:
         return await found
 
     def _start(self) -> None:
-        """Compute the next batch, unless one is computed or it is worth waiting."""
-        if self._task is not None or not self._line:
+        """Compute the next batch, unless enough are computed or it is worth waiting."""
+        if len(self._tasks) >= self._at_once or not self._line:
             return
         first = self._line[0]
         batch = [one for one in self._line if one.kind == first.kind][: self._spec.batch]
@@ -84,19 +87,19 @@ class Batcher:
             return
         taken = {id(one) for one in batch}
         self._line = deque(one for one in self._line if id(one) not in taken)
-        self._task = asyncio.get_running_loop().create_task(self._work(batch))
+        task = asyncio.get_running_loop().create_task(self._answer(batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
+        self._metrics.batches.observe(len(batch))
+        self._start()
 
     def _wake(self) -> None:
         self._timer = None
         self._start()
 
-    async def _work(self, batch: list[_Waiting]) -> None:
-        self._metrics.batches.observe(len(batch))
-        try:
-            await self._answer(batch)
-        finally:
-            self._task = None
-            self._start()
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._start()
 
     async def _answer(self, batch: list[_Waiting]) -> None:
         """Compute a batch; if that fails, each image alone, so that none fails for another."""

@@ -8,6 +8,7 @@ is answered, and that a client which is still sending sees the answer before the
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from enum import Enum, auto
@@ -146,6 +147,9 @@ class LimitedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or refuse one connection too many."""
         self._raw: Any = transport
+        # asyncio sets it only on sockets whose protocol was named; without it, an answer in two
+        # parts waits for the client's acknowledgement of the first.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(_Outlet(transport, self))  # type: ignore[arg-type]
         self.address = address_of(self.client[0] if self.client else "0.0.0.0")
         fits = self._crowd.admit(self)

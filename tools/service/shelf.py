@@ -138,6 +138,10 @@ class Shelf:
             self._open.move_to_end(number)
             return self._open[number]
 
+    def holds(self, answerer: Answerer) -> bool:
+        """Whether a model is still kept open."""
+        return any(one is answerer for one in list(self._open.values()))
+
     def _make_answerer(self, offer: Offer) -> Answerer:
         """The answerer of its application, or one that processes each image separately."""
         config = self._config
