@@ -22,7 +22,10 @@ from tasks.runtime.session import Answer as Outputs
 _CELLS = 20
 
 
-_DEGREES = {"type": ["number", "null"], "description": "In degrees; null if the model abstains."}
+_DEGREES = {
+    "anyOf": [{"type": "number"}, {"type": "null"}],
+    "description": "In degrees; null if the model abstains.",
+}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 SCHEMA: dict[str, Any] = {
     "type": "object",

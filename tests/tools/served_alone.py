@@ -18,12 +18,13 @@ def ask_all(files: tuple[Path, ...]) -> None:
     image = io.BytesIO()
     Image.new("RGB", (64, 48), (200, 90, 30)).save(image, "PNG")
     service, shelf = open_service(Serve(models=files, port=0))
+    port = service.server_address[1]
     thread = threading.Thread(target=service.serve_forever)
     thread.start()
     try:
         for number, row in enumerate(shelf.describe()):
             for query in ("", "&draw=true" if row["images"] == 1 else ""):
-                connection = http.client.HTTPConnection(*service.server_address, timeout=600)
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
                 connection.request(
                     "POST",
                     f"/v1/predict?model={number}{query}",

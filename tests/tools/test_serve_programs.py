@@ -22,7 +22,7 @@ from tasks import load
 from tests.conftest import Tool
 from tests.exports import Exports
 from tests.tools.json_schema import refusal_of
-from tests.tools.page_client import BINARY, LIMITS, ask, form_of, request, serving, simple
+from tests.tools.page_client import BINARY, LIMITS, ask, form_of, raw, request, serving, simple
 from tests.tools.page_models import TASKS, make_models, photo
 from tests.tools.runs import ROOT
 from tools.service import opening
@@ -153,6 +153,7 @@ def test_health_and_counters(models: list[Path]) -> None:
         assert ask(served, "", photo())[0] == 200
         assert ask(served, "", b"text")[0] == 415
         assert request(served, "GET", "/a/b")[0] == 404
+        assert b" 400 " in raw(served, b"nonsense\r\n\r\n")
         status, headers, content = request(served, "GET", "/metrics")
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain")
@@ -162,6 +163,7 @@ def test_health_and_counters(models: list[Path]) -> None:
     assert rows['mobilenets_requests_total{path="/v1/predict",status="200"}'] == "1.0"
     assert rows['mobilenets_requests_total{path="/v1/predict",status="415"}'] == "1.0"
     assert rows['mobilenets_requests_total{path="other",status="404"}'] == "1.0"
+    assert rows['mobilenets_requests_total{path="connection",status="400"}'] == "1.0"
     assert rows['mobilenets_request_seconds_count{path="/v1/predict"}'] == "2.0"
     assert rows["mobilenets_batch_images_sum"] == "1.0"
     assert rows["mobilenets_connections"] == "1.0"

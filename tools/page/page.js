@@ -330,10 +330,14 @@ async function listModels() {
   try {
     const response = await fetch("v1/models", { headers: credentials() });
     get("entry").hidden = response.status !== NO_TOKEN;
-    get("choice").hidden = !response.ok;
+    get("choice").hidden = get("photo").hidden = !response.ok;
     const listed = await response.json();
+    if (response.status === NO_TOKEN) {
+      if (token) fail("The token is wrong.");
+      return;
+    }
     if (!response.ok) {
-      if (response.status !== NO_TOKEN || token) fail(listed.error);
+      fail(listed.error);
       return;
     }
     ({ models, bytes: limit } = listed);

@@ -173,6 +173,8 @@ class LimitedConnection(H11Protocol):
             if self._drained > 4 * self._limits.bytes:
                 self._raw.close()
             return
+        if self.conn.their_state in (h11.MUST_CLOSE, h11.CLOSED):
+            return  # It has promised to send nothing more.
         try:
             self._count_line(data)
             self._crowd.flight.take(self.address, len(data))
@@ -277,6 +279,7 @@ class LimitedConnection(H11Protocol):
                 return
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+        self._crowd.refused(error.status)
         headers, content = refused(error)
         headers = [*self.server_state.default_headers, *SAFE_HEADERS, *headers]
         reason = HTTPStatus(error.status).phrase.encode()

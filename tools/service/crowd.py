@@ -6,6 +6,7 @@ import ipaddress
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Protocol
@@ -83,10 +84,12 @@ class Crowd:
         limits: The same.
         flight: Counter of the bytes that arrive.
         total: Number of connections.
+        refused: Function that is called with the status of each connection's refusal.
     """
 
     def __init__(self, limits: LimitSpec) -> None:
         self.limits, self.flight, self.total = limits, Flight(limits.bytes), 0
+        self.refused: Callable[[int], None] = lambda _: None
         self._most = _most_connections()
         self._members: dict[str, set[Member]] = {}
 

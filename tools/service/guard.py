@@ -106,7 +106,7 @@ class Guard:
         kind, _, value = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         same = hmac.compare_digest(value.strip().encode("latin-1"), token.encode())
         if kind.lower() != "bearer" or not same:
-            text = 'this service needs a token: "Authorization: Bearer TOKEN"'
+            text = 'the token is missing or wrong: send "Authorization: Bearer TOKEN"'
             raise Refusal(HTTPStatus.UNAUTHORIZED, text)
 
     def _check_origin(self, hosts: list[str], origins: list[str]) -> None:

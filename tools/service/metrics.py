@@ -15,7 +15,7 @@ class Metrics:
 
     Attributes:
         requests: Responses by path and status; paths that do not exist are counted as ``other``,
-            and requests that never became complete have none.
+            and requests that are refused before they have arrived as ``connection``.
         seconds: Time from a request's headers to its response, by path.
         batches: Number of images that were computed together.
         connections: Open connections.

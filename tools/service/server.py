@@ -14,7 +14,9 @@ import uvicorn
 
 from tools.service.app import Parts, make_app
 from tools.service.connection import HEAD, LimitedConnection
+from tools.service.crowd import Crowd
 from tools.service.guard import Guard, Rules
+from tools.service.metrics import Metrics
 
 # Number of connections that wait in the kernel to be accepted.
 _BACKLOG = 1024
@@ -57,24 +59,8 @@ class Service:
             token=token,
             paths=frozenset(getattr(route, "path", "") for route in app.routes),
         )
-        self._server = _Server(
-            uvicorn.Config(
-                Guard(app, rules, parts.metrics),
-                http=cast("Any", partial(LimitedConnection, parts.crowd)),
-                ws="none",
-                lifespan="off",
-                loop="asyncio",
-                log_config=None,
-                log_level="critical",  # Nobody is logged; faults are shown by the guard.
-                access_log=False,
-                proxy_headers=False,  # Who is limited is told by the connection alone.
-                server_header=False,
-                backlog=_BACKLOG,
-                timeout_keep_alive=_IDLE,
-                timeout_graceful_shutdown=cast("int", _GRACE),
-                h11_max_incomplete_event_size=HEAD,
-            )
-        )
+        self._server = _Server(_settings(Guard(app, rules, parts.metrics), parts.crowd))
+        parts.crowd.refused = partial(_count, parts.metrics)
         self._ended = threading.Event()
 
     @property
@@ -109,11 +95,36 @@ class Service:
         self._parts.desk.close()
 
 
+def _settings(app: Guard, crowd: Crowd) -> uvicorn.Config:
+    """How uvicorn serves an application: silently, and within limits."""
+    return uvicorn.Config(
+        app,
+        http=cast("Any", partial(LimitedConnection, crowd)),
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        log_config=None,
+        log_level="critical",  # Nobody is logged; faults are shown by the guard.
+        access_log=False,
+        proxy_headers=False,  # Whom limits apply to is known from the connection alone.
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=cast("int", _GRACE),
+        h11_max_incomplete_event_size=HEAD,
+    )
+
+
+def _count(metrics: Metrics, status: int) -> None:
+    """Count what was refused before the application saw it."""
+    metrics.requests.labels("connection", str(status)).inc()
+
+
 class _Server(uvicorn.Server):
     """uvicorn's, to which Ctrl-C and SIGTERM are the usual end, not an error."""
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         """Handle both while it serves."""
         if threading.current_thread() is not threading.main_thread():
             yield
