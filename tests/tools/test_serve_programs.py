@@ -19,6 +19,8 @@ from configs.common import Common
 from configs.serve import Serve
 from datasets.errors import InputError
 from tasks import load
+from tasks.application import PhotoApplication
+from tasks.applications import APPLICATIONS
 from tests.conftest import Tool
 from tests.exports import Exports
 from tests.tools.json_schema import refusal_of
@@ -26,6 +28,7 @@ from tests.tools.page_client import BINARY, LIMITS, ask, form_of, raw, request, 
 from tests.tools.page_models import TASKS, make_models, photo
 from tests.tools.runs import ROOT
 from tools.service import opening
+from tools.service.answerers import ANSWERERS
 from tools.service.opening import open_service, read_token
 from tools.service.schema import Models, Prediction
 from tools.service.server import Service
@@ -226,6 +229,12 @@ def test_a_connection_carries_many_requests() -> None:
             )
             assert json.loads(connection.getresponse().read()) == {"size": size}
         connection.close()
+
+
+def test_who_compares_images_has_an_answerer() -> None:
+    answering = [one for one in APPLICATIONS if isinstance(one, PhotoApplication)]
+    assert {one.name for one in answering if one.compares} == set(ANSWERERS)
+    assert all(one.schema["required"] for one in answering)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -157,6 +157,24 @@ def test_slow_uploads_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
         while not select.select([line], [], [], 0.01)[0]:
             line.sendall(b"x")
         assert b" 408 " in line.recv(20)
+
+
+def test_slow_readers_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One reads nothing of a large answer, one only a little now and then."""
+    monkeypatch.setattr(connection, "_WINDOW", 0.05)
+    limits = LimitSpec(read_seconds=600, kilobytes_per_second=100, concurrent=2)
+    server = simple(lambda *_: {"large": "x" * 40_000_000}, limits)
+    sent = POST.replace(b"Connection: close\r\n", b"") + b"Content-Length: 5\r\n\r\nhello"
+    with serving(server), opened(server) as idle, opened(server) as drop:
+        idle.sendall(sent)
+        drop.sendall(sent)
+        end = time.monotonic() + 600
+        while server._parts.crowd.total:
+            assert time.monotonic() < end
+            if select.select([drop], [], [], 0.005)[0]:
+                with suppress(ConnectionError):
+                    drop.recv(1)
+        assert request(server, "GET", "/")[0] == 200
 
 
 def test_one_address_fills_neither_connections_nor_memory(
