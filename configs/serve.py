@@ -68,8 +68,9 @@ class LimitSpec:
 class BatchSpec:
     """How images of several requests are computed together, by models that can do so."""
 
-    batch: int = 8
-    """Largest number of images that are computed together; 1 computes each separately."""
+    batch: int = 4
+    """Largest number of images that are computed together; 1 computes each separately. On a CPU,
+    more take more time each in a detector; a GPU may gain from more."""
     batch_milliseconds: float = 5.0
     """Longest time in milliseconds for which an image waits for others that are still being
     decoded; it never waits if no other request is in progress."""
