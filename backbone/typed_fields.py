@@ -67,5 +67,12 @@ def _needed(value: Any, hint: Any) -> str:
     if hint is int:
         return "" if number and isinstance(value, int) else "a whole number"
     if hint is float:
-        return "" if number and math.isfinite(value) else "a finite number"
+        return "" if number and _is_finite(value) else "a finite number"
     return ""
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # A whole number that no float can hold.
+        return False

@@ -99,7 +99,8 @@ class TrainMulti(SquareTraining):
     """Evaluation crops the centre of the resized image: share of its short side to keep, above 0
     and up to 1, for all heads but boxes, which see whole images. Aligned faces need 1."""
     cache: bool = True
-    """Keep the decoded images of each data set in memory if they take less than 1.5 GB."""
+    """Keep the decoded images of each data set in memory if they take less than two fifths of what
+    is free."""
     workers: int = -1
     """Number of processes that load data for each task; -1 shares half the cores among the tasks;
     0 loads in the training process itself."""

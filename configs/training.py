@@ -121,7 +121,7 @@ class SquareTraining(FitTraining):
     """Evaluation crops the centre of the resized image: share of its short side to keep, above 0
     and up to 1; 1 keeps the whole side."""
     cache: bool = True
-    """Keep decoded images in memory if they take less than 1.5 GB."""
+    """Keep decoded images in memory if they take less than two fifths of what is free."""
 
     def __post_init__(self) -> None:
         require_within(self, "(0, 1]", "crop")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets.findings import Finding
-from datasets.names import is_file
+from datasets.headers import ending_of
+from datasets.names import length_of
 from datasets.parallel import in_threads
 
 
@@ -29,12 +31,17 @@ def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies
         others: Paths of the other part.
     """
     paths = [Path(file) for file in (*files, *others)]
-    lengths = [path.stat().st_size if is_file(path) else None for path in paths]
-    return find_equal(lengths, lambda k: paths[k].read_bytes(), len(files))
+    lengths = [length_of(path) for path in paths]
+    return find_equal(
+        lengths, lambda k: paths[k].read_bytes(), len(files), lambda k: ending_of(str(paths[k]))
+    )
 
 
 def find_equal(
-    lengths: Sequence[int | None], read: Callable[[int], bytes], num_mine: int
+    lengths: Sequence[int | None],
+    read: Callable[[int], bytes],
+    num_mine: int,
+    peek: Callable[[int], object] | None = None,
 ) -> list[Copies]:
     """Groups of equal images, wherever they are stored; see :func:`find_copies`.
 
@@ -42,15 +49,26 @@ def find_equal(
         lengths: (N,) length of each image in bytes; None if it is missing.
         read: Function from the index of an image to its content.
         num_mine: Number of images, from the first on, that belong to the part that is examined.
+        peek: Function from the index of an image to what equal images have in common, if that is
+            quicker to know than its content.
     """
-    by_size: dict[int, list[int]] = {}
-    for index, length in enumerate(lengths):
-        if length is not None:
-            by_size.setdefault(length, []).append(index)
-    # In their own order, because those that are stored together are read together.
-    suspects = sorted(k for group in by_size.values() if len(group) > 1 for k in group)
+    there = [k for k, length in enumerate(lengths) if length is not None]
+    suspects = _alike(there, [lengths[k] for k in there])
+    if peek is not None:
+        parts = in_threads(peek, suspects, "comparing ends of files", unit="file")
+        keys = [(lengths[k], part) for k, part in zip(suspects, parts, strict=True)]
+        suspects = _alike(suspects, keys)
     digests = in_threads(lambda k: digest_of(read(k)), suspects, "comparing files", unit="file")
     return group_copies(suspects, digests, num_mine)
+
+
+def _alike(indices: Sequence[int], keys: Sequence[Hashable]) -> list[int]:
+    """Indices whose key another one has, too.
+
+    They stay in their order, because images that are stored together are read together.
+    """
+    counts = Counter(keys)
+    return [index for index, key in zip(indices, keys, strict=True) if counts[key] > 1]
 
 
 def digest_of(content: bytes) -> bytes:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from datasets.images import decoders_differ, probe_image
+from datasets.headers import keep_headers, probe_file
+from datasets.images import decoders_differ
 from datasets.ledger import UNUSABLE, Ledger, note_dropped, note_used
 from datasets.names import shown
 from datasets.parallel import in_threads
@@ -151,6 +152,7 @@ def drop_unusable(
         return ""
 
     problems = in_threads(problem, range(len(files)), "checking images", unit="image")
+    keep_headers()
     names = [str(file) for file in files]
     if in_files:
         note_used(names)
@@ -168,7 +170,7 @@ def drop_unreadable(photos: PhotoFiles, findings: list[Finding], *, decode: bool
         if decode:
             photos.image(index)
         else:
-            probe_image(str(photos.files[index]))
+            probe_file(str(photos.files[index]))
 
     good = drop_unusable(photos.files, look, findings, in_files=photos.in_files)
     if decode and photos.in_files:

@@ -17,6 +17,8 @@ from PIL import Image as PilImage
 from PIL import ImageOps, UnidentifiedImageError
 
 from datasets.errors import InputError
+from datasets.exif import EXIF_START, exif_bytes
+from datasets.jpeg import JPEG_END, JPEG_START, frame_size, quick_size
 from datasets.lfs import refuse_pointer
 from datasets.names import odd_file, shown
 
@@ -64,10 +66,7 @@ _TURNS: dict[int, Callable[[Image], Image]] = {
     7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
     8: lambda image: np.rot90(image),
 }
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_EXIF_START = b"Exif\0\0"
-_MOST_TAGS = 1 << 24
-_ENDS = {"JPEG": _JPEG_END, "MPO": _JPEG_END, "PNG": b"IEND\xaeB`\x82"}
+_ENDS = {"JPEG": JPEG_END, "MPO": JPEG_END, "PNG": b"IEND\xaeB`\x82"}
 # Largest width times height that is decoded: the largest images of phones have 200 million pixels,
 # and a file of a kilobyte can claim any size, for which memory is allocated before anything is
 # read.
@@ -75,8 +74,6 @@ MOST_PIXELS = 2**28
 # Larger images are refused here, with a message of the suite's own.
 PilImage.MAX_IMAGE_PIXELS = None
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-# Markers of a JPEG's frame header, which contains its size.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Decoders round differently; a mean difference of more levels (of 255) than this is another image.
 _ROUNDING = 4.0
 
@@ -125,7 +122,7 @@ def _refuse_odd(path: Path | str) -> None:
 def _decode_stored(data: bytes, path: Path | str) -> Image:
     """The stored pixels (H, W, 3), before any turning."""
     _refuse_huge(path, _size_in(data))
-    if data.startswith(_JPEG_START) and not data.rstrip(b"\0").endswith(_JPEG_END):
+    if data.startswith(JPEG_START) and not data.rstrip(b"\0").endswith(JPEG_END):
         # OpenCV would silently paint the missing part grey. Some cameras append data after the end
         # marker, so only a full decoding by Pillow reveals a truncated file.
         return _decode_with_pillow(data, path)
@@ -150,13 +147,8 @@ def _size_in(data: bytes) -> tuple[int, int]:
         return width, height
     if data[8:12] == b"WEBP":  # Its sides end at 16,383 pixels.
         return 0, 0
-    place = 2 if data.startswith(_JPEG_START) else len(data)
-    while place + 9 <= len(data) and data[place] == 0xFF:
-        if data[place + 1] in _FRAMES:
-            height, width = struct.unpack_from(">HH", data, place + 5)
-            return width, height
-        is_fill = data[place + 1] == 0xFF
-        place += 1 if is_fill else 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    if any(size := frame_size(data)):
+        return size
     try:
         with PilImage.open(io.BytesIO(data)) as picture:
             return picture.size
@@ -216,12 +208,11 @@ def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, 
     if data is None:
         _refuse_odd(path)
     try:
-        with _opened(path, data) as file, PilImage.open(file) as picture:
-            turned = _orientation(picture, file) in _SIDEWAYS
-            width, height = picture.size
-            _refuse_huge(path, picture.size)
-            if picture.format in _ENDS and not _ends_whole(file, _ENDS[picture.format]):
-                picture.load()  # Raises if the file is cut short.
+        with _opened(path, data) as file:
+            if (size := quick_size(file)) is not None:
+                _refuse_huge(path, size)
+                return *size, False
+            return _probe_with_pillow(path, file)
     except FileNotFoundError as error:
         raise InputError(f"{shown(path)}: the file is missing") from error
     except InputError:
@@ -232,6 +223,15 @@ def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, 
         return width, height, False
     except Exception as error:  # A damaged file makes Pillow raise nearly anything.
         raise InputError(f"{shown(path)}: the image is damaged ({error})") from error
+
+
+def _probe_with_pillow(path: Path | str, file: BinaryIO) -> tuple[int, int, bool]:
+    with PilImage.open(file) as picture:
+        turned = _orientation(picture, file) in _SIDEWAYS
+        width, height = picture.size
+        _refuse_huge(path, picture.size)
+        if picture.format in _ENDS and not _ends_whole(file, _ENDS[picture.format]):
+            picture.load()  # Raises if the file is cut short.
     return width, height, turned
 
 
@@ -258,7 +258,7 @@ def _opened(path: Path | str, data: bytes | None) -> BinaryIO:
 
 def _orientation_in(data: bytes) -> int:
     """The orientation of an image file; 1 if it cannot be determined."""
-    if data.startswith(_JPEG_START) and _EXIF_START not in data:
+    if data.startswith(JPEG_START) and EXIF_START not in data:
         return 1
     try:
         file = io.BytesIO(data)
@@ -276,10 +276,8 @@ def _orientation(picture: PilImage.Image, file: BinaryIO) -> int:
     """
     if picture.format == "TIFF":  # Turned already, here and by OpenCV.
         return 1
-    data = picture.info.get("exif")
-    if data is None and picture.format == "PNG":
-        data = _late_exif(file)
-    if not isinstance(data, bytes):
+    data = exif_bytes(picture, file)
+    if data is None:
         return 1
     exif = PilImage.Exif()
     try:
@@ -288,21 +286,6 @@ def _orientation(picture: PilImage.Image, file: BinaryIO) -> int:
     except Exception:  # Damaged tags turn nothing.
         return 1
     return found if isinstance(found, int) and found in _TURNS else 1
-
-
-def _late_exif(file: BinaryIO) -> bytes | None:
-    """The EXIF data of a PNG after its pixels, which Pillow would decode first."""
-    place = file.tell()
-    try:
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind == b"eXIf":
-                return _EXIF_START + file.read(length) if length < _MOST_TAGS else None
-            file.seek(length + 4, os.SEEK_CUR)
-    finally:
-        file.seek(place)
-    return None
 
 
 def turn_upright(image: Image, orientation: int) -> Image:

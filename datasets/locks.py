@@ -138,9 +138,14 @@ def _take(file: Path, what: str, *, wait: bool) -> int | None:
         return None
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     kernel = f" (kernel {_kernel()})" if _kernel() else ""
-    os.truncate(opened, 0)
     text = f"process {os.getpid()} on {socket.gethostname()} since {now}{kernel}\n"
-    os.pwrite(opened, text.encode(), 0)
+    try:
+        os.truncate(opened, 0)
+        os.pwrite(opened, text.encode(), 0)
+    except OSError:  # The disk is full.
+        file.unlink(missing_ok=True)
+        os.close(opened)
+        raise
     return opened
 
 

@@ -120,6 +120,15 @@ def is_file(path: Path | str) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
+def length_of(path: Path | str) -> int | None:
+    """Bytes of a file; None if there is no file of that name."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 (millions of names)
+    except (OSError, ValueError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def is_folder(path: Path | str) -> bool:
     """Whether a path leads to a folder; false if no file system could hold it."""
     return os.path.isdir(path)  # noqa: PTH112
@@ -142,10 +151,14 @@ def entries_like(folder: Path, *patterns: str) -> list[Path]:
             pattern before it.
     """
     try:
-        names = sorted(one.name for one in folder.iterdir())
+        names = os.listdir(folder)  # noqa: PTH208 (millions of names)
     except OSError:
         return []
-    return [folder / one for like in patterns for one in names if fnmatchcase(one.lower(), like)]
+    return [
+        folder / one
+        for like in patterns
+        for one in sorted(name for name in names if fnmatchcase(name.lower(), like))
+    ]
 
 
 def odd_file(path: Path | str) -> str:

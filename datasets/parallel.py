@@ -10,6 +10,9 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
+# Items that a thread takes at once: handing over a header each takes longer than reading it.
+_MOST_AT_ONCE = 64
+_SHARES = 32
 
 
 def in_threads(
@@ -31,6 +34,17 @@ def in_threads(
         unit: What the progress bar counts.
         delay: Seconds after which it appears.
     """
-    with ThreadPoolExecutor() as pool:
-        done = pool.map(work, items)
-        return list(tqdm(done, title, len(items), unit=unit, delay=delay))
+    step = max(1, min(_MOST_AT_ONCE, len(items) // _SHARES))
+
+    def part(first: int) -> list[Done]:
+        return [work(item) for item in items[first : first + step]]
+
+    found: list[Done] = []
+    with (
+        ThreadPoolExecutor() as pool,
+        tqdm(desc=title, total=len(items), unit=unit, delay=delay) as bar,
+    ):
+        for done in pool.map(part, range(0, len(items), step)):
+            found += done
+            bar.update(len(done))
+    return found

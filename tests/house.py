@@ -106,6 +106,7 @@ FOR_LIBRARIES = {
     "backbone": {"datasets/errors.py", "datasets/json_files.py", "datasets/lfs.py"},
     "tasks": {
         "datasets/errors.py",
+        "datasets/json_files.py",
         "datasets/lfs.py",
         "datasets/locks.py",
         "datasets/names.py",

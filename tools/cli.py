@@ -12,6 +12,7 @@ import json
 import os
 import shlex
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ _call: ContextVar[str] = ContextVar("call", default="")
 _USUAL_COLUMNS = 80
 _ROOT = Path(__file__).resolve().parent.parent
 _PLAIN_WARNING = warnings.formatwarning
+_PLAIN_THREAD = threading.excepthook
 # Errors of a path or disk that the user has given.
 _OF_THE_USER = frozenset(
     {
@@ -89,6 +91,7 @@ def run(main: Callable[[], None]) -> None:
         if isinstance(stream, io.TextIOWrapper):  # A locale may lack letters of the text.
             stream.reconfigure(errors="backslashreplace")
     warnings.formatwarning = _as_shown
+    threading.excepthook = _in_thread
     try:
         main()
     except BrokenPipeError:  # The reader of a pipe has seen enough.
@@ -101,6 +104,18 @@ def run(main: Callable[[], None]) -> None:
         if not text:
             print(shown(traceback.format_exc()), file=sys.stderr)
         _stop(text or f"internal fault: {type(error).__name__}: {error}", status)
+
+
+def _in_thread(failed: threading.ExceptHookArgs) -> None:
+    """Report what ended a thread, such as the one that writes TensorBoard's curves.
+
+    A disk that is full ends it, and soon the program, too, whose message says what to do.
+    """
+    if isinstance(failed.exc_value, OSError):
+        name = "" if failed.thread is None else f" ({failed.thread.name})"
+        say(f"warning: a thread ended{name}: {failed.exc_value}")
+    else:
+        _PLAIN_THREAD(failed)
 
 
 def _as_shown(
@@ -206,10 +221,15 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def prepare(common: Common) -> str:
-    """Set threads and seed, and choose a device. Raises InputError if it is not available."""
+    """Set threads and seed, choose a device, and tidy the place of the output.
+
+    Raises:
+        InputError: If the device is not available.
+    """
     import cv2
     import torch
 
+    from datasets.locks import remove_unfinished
     from tasks.fitting.devices import choose_device
 
     if common.threads:
@@ -217,6 +237,9 @@ def prepare(common: Common) -> str:
     # OpenCV's own threads would compete with torch's; images are decoded in parallel instead.
     cv2.setNumThreads(0)
     torch.manual_seed(common.seed)
+    if common.out is not None:  # Processes that were killed left unfinished files there.
+        remove_unfinished(common.out.parent, common.out.name)
+        remove_unfinished(common.out)
     return choose_device(common.device)
 
 

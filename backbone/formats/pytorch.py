@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,9 @@ def _timm(*, conv_head: bool) -> Layout:
     return Layout("timm's mobilenetv1", names, _SYMMETRIC, usual)
 
 
+# Bytes that a small archive may unpack to.
+_MOST_UNPACKED = 1 << 28
+
 TIMM, TIMM_CONV_HEAD = _timm(conv_head=False), _timm(conv_head=True)
 
 
@@ -71,10 +75,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     content: Any
     try:
-        if _keeps_no_order(path):
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_file(path) if _keeps_no_order(path) else load_plain(path)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}: holds more than tensors, which could run any program, so it is not read; "
@@ -87,6 +88,22 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
+
+
+def load_plain(path: Path) -> Any:
+    """What ``torch.save`` wrote, of tensors and plain values alone, on the CPU.
+
+    Raises:
+        ValueError: If it is an archive that unpacks to far more than its size. ``torch.save``
+            compresses nothing, but ``torch.load`` would unpack what somebody has compressed.
+        pickle.UnpicklingError: If it holds anything else. Damaged files raise many more kinds.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            length = sum(member.file_size for member in archive.infolist())
+        if length > max(path.stat().st_size, _MOST_UNPACKED):
+            raise ValueError(f"it unpacks to {length / 1e9:.1f} GB")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _find_state(path: Path, content: object) -> dict[str, Tensor]:

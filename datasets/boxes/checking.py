@@ -25,6 +25,7 @@ from datasets.findings import (
     note_decoders,
     refuse_broken,
 )
+from datasets.headers import ending_of
 
 # A box that overlaps no anchor by this much is learned from one forced match only.
 GOOD_COVER = 0.5
@@ -162,7 +163,11 @@ def _note_copies(
         part, k = places[number]
         return part.content(k)
 
-    for mine, copied in find_equal(lengths, read, len(files)):
+    def peek(number: int) -> object:
+        part, k = places[number]
+        return ending_of(str(part.files[k])) if part.in_files else read(number)
+
+    for mine, copied in find_equal(lengths, read, len(files), peek):
         if len(mine) > 1 and len({files[k] for k in mine}) > 1:
             boxes = sorted({int(counts[k]) for k in mine})
             unlike = f"; they have {' and '.join(map(str, boxes))} boxes"

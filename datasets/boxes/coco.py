@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.boxes.coco_categories import Key, categories_of
+from datasets.boxes.coco_typed import Columns, typed_columns
 from datasets.boxes.listed_paths import Finder
 from datasets.boxes.segments import box_of_segment
 from datasets.boxes.shapes import NAMES_OF_POINTS, Shapes, are_kept, shape_of
@@ -30,7 +32,6 @@ from datasets.types import ClassMap
 _ROBOFLOW = "_annotations.coco.json"
 # So many images are looked for to find out in which folder they lie.
 _LOOKED_FOR = 50
-Key = int | str
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,38 @@ def read(root: Path, part: Part) -> DetectionData:
         InputError: If a field is not as COCO has it, an annotation names an image or category
             that is not there, or an image id occurs twice; it names file and place.
     """
+    typed = None if are_kept() else typed_columns(part.file)
+    data = None if typed is None else _of_columns(root, part, typed)
+    return data or _of_fields(root, part)
+
+
+def _of_columns(root: Path, part: Part, found: Columns) -> DetectionData | None:
+    """A split from columns; None if a category is missing."""
+    content = Fields(part.file, {"categories": found.categories})
+    used = np.unique(found.category_ids).tolist()
+    classes, label, told = categories_of(content, {*used})
+    if not label.keys() >= {*used}:
+        return None
+    labels = np.array([label[key] for key in used], np.int64)
+    return _assembled(
+        root,
+        part,
+        keys=found.image_ids.tolist(),
+        names=found.names,
+        sizes=found.sizes,
+        owners=found.owners,
+        boxes=found.boxes,
+        labels=labels[np.searchsorted(used, found.category_ids)] if used else found.category_ids,
+        iscrowd=found.crowds.astype(np.bool_),
+        areas=found.areas,
+        annotation_ids=found.ids,
+        classes=classes,
+        told=told,
+        shapes=None,
+    )
+
+
+def _of_fields(root: Path, part: Part) -> DetectionData:
     file = part.file
     content = read_object(file)
     for key in ("images", "annotations", "categories"):
@@ -147,16 +180,51 @@ def read(root: Path, part: Part) -> DetectionData:
     names = [image.text("file_name") for image in images]
     sizes = [(image.whole("width"), image.whole("height")) for image in images]
     owners, used = _references(annotations, position)
-    classes, label, told = _categories(content, {*used})
+    classes, label, told = categories_of(content, {*used})
     labels = [label.get(key) for key in used]
     if None in labels:
         known = ", ".join(str(one) for one in list(label)[:12])
         wrong = annotations[labels.index(None)]
         raise wrong.error("category_id", f"the file's categories are {known}")
-    boxes, areas = _boxes(annotations), _areas(annotations)
     shapes = _shapes(content, annotations, told)
+    return _assembled(
+        root,
+        part,
+        keys=keys,
+        names=names,
+        sizes=np.array(sizes, np.int64).reshape(-1, 2),
+        owners=owners,
+        boxes=_boxes(annotations),
+        labels=np.array(labels, dtype=np.int64),
+        iscrowd=np.array(_crowds(annotations), dtype=np.bool_),
+        areas=_areas(annotations),
+        annotation_ids=np.array(_numbers(annotations), dtype=np.int64),
+        classes=classes,
+        told=[*told, *_tell_segments(file, annotations)],
+        shapes=shapes,
+    )
+
+
+def _assembled(
+    root: Path,
+    part: Part,
+    *,
+    keys: Sequence[Key],
+    names: Sequence[str],
+    sizes: NDArray[np.int64],
+    owners: NDArray[np.int64],
+    boxes: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    iscrowd: NDArray[np.bool_],
+    areas: NDArray[np.float64],
+    annotation_ids: NDArray[np.int64],
+    classes: ClassMap,
+    told: Sequence[Finding],
+    shapes: Shapes | None,
+) -> DetectionData:
+    """A split, whose annotations are put into the order of its images."""
     order = np.argsort(owners, kind="stable")
-    counts = np.bincount(owners, minlength=len(images))
+    counts = np.bincount(owners, minlength=len(names))
     with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
         sides = boxes[:, 2] * boxes[:, 3]
         boxes[:, 2:] += boxes[:, :2]
@@ -167,16 +235,16 @@ def read(root: Path, part: Part) -> DetectionData:
         root=root,
         files=np.array(_files_of(root, part, names), dtype=np.str_),
         image_ids=np.array(numbers, dtype=np.int64),
-        sizes=np.array(sizes, np.int64).reshape(-1, 2),
+        sizes=sizes,
         offsets=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
         boxes=boxes[order],
-        labels=np.array(labels, dtype=np.int64)[order],
-        iscrowd=np.array(_crowds(annotations), dtype=np.bool_)[order],
+        labels=labels[order],
+        iscrowd=iscrowd[order],
         areas=np.where(areas != 0, areas, sides)[order],
-        annotation_ids=np.array(_numbers(annotations), dtype=np.int64)[order],
+        annotation_ids=annotation_ids[order],
         classes=classes,
         upright=False,
-        told=(*told, *_tell_segments(part.file, annotations)),
+        told=tuple(told),
         own_ids={} if fits else dict(enumerate(keys, start=1)),
         shapes=shapes and shapes.select(order),
     )
@@ -264,45 +332,6 @@ def _numbers(annotations: Sequence[Fields]) -> list[int]:
 def _are_numbers(keys: Sequence[Key]) -> bool:
     """Whether 64 bits hold all of them."""
     return all(isinstance(key, int) and -(2**63) <= key < 2**63 for key in keys)
-
-
-def _categories(content: Fields, used: set[Key]) -> tuple[ClassMap, dict[Key, int], list[Finding]]:
-    """The classes of a file, the label from 1 of each id, and what was left out.
-
-    Ids that are no numbers are numbered in the file's order.
-
-    Roboflow's exports begin with the name of the project as a category of id 0, which is no
-    class: others name it as their group. It may even carry the name of one of them.
-
-    Raises:
-        InputError: If an id or name occurs twice.
-    """
-    rows = content.objects("categories")
-    entries = [(row.key("id"), row.text("name")) for row in rows]
-    groups = {row.values.get("supercategory") for row in rows}
-    names = Counter(name for _, name in entries)
-    told, kept = [], []
-    for row, (key, name) in zip(rows, entries, strict=True):
-        is_group = row.values.get("supercategory") == "none" and name in groups
-        if key not in used and (is_group or names[name] > 1):
-            names[name] -= 1
-            detail = f"id {key} has no box, and is the name of a group or of another class"
-            kind = f"category {name!r} left out"
-            told.append(Finding(kind, "dropped", str(content.file), None, detail))
-        else:
-            kept.append((key, name))
-    numbered = all(isinstance(key, int) and abs(key) < 2**63 for key, _ in kept)
-    if numbered:
-        kept.sort(key=lambda entry: int(entry[0]))
-    ids = [int(key) for key, _ in kept] if numbered else list(range(1, len(kept) + 1))
-    if len({key for key, _ in kept}) < len(kept):
-        twice, _ = Counter(key for key, _ in kept).most_common(1)[0]
-        raise InputError(f"{content.file}: categories: class id {twice!r} occurs twice")
-    try:
-        classes = ClassMap(tuple(ids), tuple(name for _, name in kept))
-    except ValueError as error:
-        raise InputError(f"{content.file}: categories: {error}") from error
-    return classes, {key: k for k, (key, _) in enumerate(kept, start=1)}, told
 
 
 def _files_of(root: Path, part: Part, names: Sequence[str]) -> list[str]:

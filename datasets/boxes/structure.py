@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from datasets.boxes.shapes import Shapes
 from datasets.errors import InputError
 from datasets.findings import Finding
+from datasets.headers import probe_file
 from datasets.images import Image, decode_image, probe_image, read_image
-from datasets.names import is_file
+from datasets.names import length_of
 from datasets.reading_order import ReadTogether
 from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap, DetectionTarget
@@ -102,8 +103,7 @@ class DetectionData:
 
     def length(self, index: int) -> int | None:
         """Bytes that an image takes; None if it is not there."""
-        file = Path(str(self.files[index]))
-        return file.stat().st_size if is_file(file) else None
+        return length_of(str(self.files[index]))
 
     def content(self, index: int) -> bytes:
         """An image's file as it is, which must be there."""
@@ -111,8 +111,10 @@ class DetectionData:
         return Path(str(self.files[index])).read_bytes() if stored is None else stored
 
     def probe(self, index: int) -> tuple[int, int, bool]:
-        """As :func:`probe_image`, of one image."""
-        return probe_image(str(self.files[index]), self.stored(index))
+        """As :func:`probe_image`, of one image; headers of files are remembered."""
+        stored = self.stored(index)
+        path = str(self.files[index])
+        return probe_file(path)[:3] if stored is None else probe_image(path, stored)
 
     def check_size(self, index: int) -> None:
         """Check that an image's header can be read, and states the annotated size.

@@ -21,6 +21,7 @@ from datasets.findings import (
     most_of,
     refuse_broken,
 )
+from datasets.headers import ending_of
 from datasets.labels.structure import LabelledData
 
 # A largest class this many times the smallest is worth a word.
@@ -128,7 +129,11 @@ def _check_copies(
         except InputError:  # The examination of its own part tells it; it is like no other.
             return str(number).encode()
 
-    for mine, copied in find_equal(lengths, read, len(files)):
+    def peek(number: int) -> object:
+        part, k = places[number]
+        return ending_of(str(part.files[k])) if part.in_files else read(number)
+
+    for mine, copied in find_equal(lengths, read, len(files), peek):
         within += len(mine) - 1
         labels = {int(data.labels[k]) for k in mine}
         names = " and ".join(data.classes.names[k] for k in sorted(labels))

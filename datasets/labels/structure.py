@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +22,7 @@ from datasets.images import (
     turn_upright,
 )
 from datasets.ledger import note_dropped, note_read
-from datasets.names import is_file, shown
+from datasets.names import length_of, shown
 from datasets.reading_order import ReadTogether
 from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap, PhotoFiles
@@ -74,8 +73,7 @@ class LabelledData(PhotoFiles):
 
     def length(self, index: int) -> int | None:
         """Bytes that an image takes; None if it is not there."""
-        file = str(self.files[index])
-        return os.path.getsize(file) if is_file(file) else None  # noqa: PTH202 (millions)
+        return length_of(str(self.files[index]))
 
     def content(self, index: int) -> tuple[bytes, str]:
         """An image's file as it is, and an image's suffix in small letters.

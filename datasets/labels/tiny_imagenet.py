@@ -8,6 +8,7 @@ from datasets.errors import InputError
 from datasets.images import pictures_below
 from datasets.labels.folders import read_names
 from datasets.labels.structure import Part, name_classes
+from datasets.names import refuse_unsafe_name
 from datasets.text import read_text
 
 _VAL_LIST = "val/val_annotations.txt"
@@ -22,7 +23,7 @@ def find_splits(path: Path) -> dict[str, Part]:
     listed = path / "wnids.txt"
     if not listed.is_file() or not (path / _VAL_LIST).is_file():
         return {}
-    order = tuple(read_text(listed).split())
+    order = tuple(refuse_unsafe_name(key, f"{listed}: class") for key in read_text(listed).split())
     words = path / "words.txt"
     classes = name_classes(order, read_names(words) if words.is_file() else None)
     folder, listed = path / "train", path / _VAL_LIST

@@ -17,11 +17,10 @@ from tqdm import tqdm
 from datasets.images import Image
 from datasets.labels.structure import LabelledData
 from datasets.loader import Draw, draw_seed, epoch_loader
+from datasets.memory import cache_bytes
 from datasets.reading_order import ReadTogether
 from datasets.types import LabelBatch
 
-# Most memory that decoded images may take: all of Tiny ImageNet is 1.23e9 bytes.
-CACHE_BYTES = 1_500_000_000
 # So many images are decoded to estimate the size of all.
 _PROBED = 64
 
@@ -46,8 +45,8 @@ class LabelledSet:
         transform: Applied to (image, random seed).
         seed: Base of the augmentation's randomness.
         cache: Keep all images decoded in memory, which loader processes share, if they take
-            less than :data:`CACHE_BYTES`. It changes no result; reading and decoding is about
-            half of the work on images of 64 pixels.
+            no more than a share of the free memory. It changes no result; reading and decoding is
+            about half of the work on images of 64 pixels.
 
     Raises:
         InputError: If the cache meets an image that cannot be read.
@@ -63,6 +62,11 @@ class LabelledSet:
     ) -> None:
         self.data, self.transform, self.seed = data, transform, seed
         self._cache = DecodedPhotos.fill(data) if cache else None
+
+    @property
+    def num_cached(self) -> int:
+        """Bytes of decoded images that are kept in memory."""
+        return 0 if self._cache is None else self._cache.pixels.nbytes
 
     def __len__(self) -> int:
         """Number of images."""
@@ -110,8 +114,9 @@ class DecodedPhotos:
         """Decode all images; None, with a warning, if they would take too much memory."""
         probes = range(0, len(data), max(1, len(data) // _PROBED))
         guess = float(np.mean([data.image(k).size for k in probes] or [0])) * len(data)
-        if guess > CACHE_BYTES:
-            _warn_too_big(data, guess)
+        room = cache_bytes()
+        if guess > room:
+            _warn_too_big(data, guess, room)
             return None
         photos: list[Image] = []
         total = 0
@@ -120,24 +125,24 @@ class DecodedPhotos:
             for photo in tqdm(work, "decoding images", len(data), unit="image", delay=2):
                 photos.append(photo)
                 total += photo.size
-                if total > CACHE_BYTES:
+                if total > room:
                     pool.shutdown(wait=False, cancel_futures=True)
-                    _warn_too_big(data, total)
+                    _warn_too_big(data, total, room)
                     return None
         pixels = np.empty(total, np.uint8)
         sizes = np.array([p.shape[:2] for p in photos], dtype=np.int64).reshape(-1, 2)
         ends = np.cumsum(sizes.prod(axis=1) * 3)
         offsets = ends - sizes.prod(axis=1) * 3
-        for photo, start, end in zip(photos, offsets, ends, strict=True):
-            pixels[start:end] = photo.reshape(-1)
+        for start, end in zip(offsets[::-1], ends[::-1], strict=True):
+            pixels[start:end] = photos.pop().reshape(-1)  # Never both copies of all of them.
         pixels.setflags(write=False)
         return cls(pixels, sizes, offsets)
 
 
-def _warn_too_big(data: LabelledData, size: float) -> None:
+def _warn_too_big(data: LabelledData, size: float, room: int) -> None:
     warnings.warn(
         f"{data.root}: its {len(data)} decoded images take {size / 1e9:.1f} GB or more, so they "
-        f"are not kept in memory (limit {CACHE_BYTES / 1e9:.1f} GB)",
+        f"are not kept in memory ({room / 1e9:.1f} GB can be spared); each epoch decodes them",
         stacklevel=3,
     )
 

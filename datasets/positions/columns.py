@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from datasets.errors import InputError
 from datasets.images import find_images
 from datasets.lfs import refuse_pointer
+from datasets.names import entries_like
 from datasets.parallel import in_threads
 from datasets.positions.exif_gps import Tags, read_tags
 
@@ -121,7 +122,9 @@ def read_positions(path: Path) -> tuple[Floats, Floats]:
     else:
         raise InputError(f"{path}: no such file or folder")
     if not len(pairs):
-        raise InputError(f"{path}: holds no position: no GPS tags, or no lines with numbers")
+        lists = entries_like(path, "*.csv", "*.tsv") if path.is_dir() else []
+        hint = f"; name {lists[0].name} in it if that lists them" if lists else ""
+        raise InputError(f"{path}: holds no position: no GPS tags, or no lines with numbers{hint}")
     return pairs[:, 0], pairs[:, 1]
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
 from datasets.errors import InputError
+from datasets.exif import exif_bytes
 from datasets.names import odd_file
 
 _GPS = 0x8825
 _ARTIST = 0x013B
+_PNG_TAGS = {"exif", "Raw profile type exif"}  # Where a PNG has tags before its pixels.
 _LAT_REF, _LAT, _LNG_REF, _LNG = 1, 2, 3, 4
 
 
@@ -36,14 +38,24 @@ def read_tags(file: Path | str) -> Tags:
     if what := odd_file(file):
         raise InputError(f"{file}: is {what}, and no image")
     try:
-        with PilImage.open(file) as picture:
-            exif = picture.getexif()
+        with Path(file).open("rb") as opened, PilImage.open(opened) as picture:
+            exif = _exif(picture, opened)
             gps, artist = exif.get_ifd(_GPS), exif.get(_ARTIST, "")
     except UnidentifiedImageError as error:
         raise InputError(f"{file}: not an image that can be read") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{file}: its tags cannot be read ({error})") from error
     return Tags(_position(gps), str(artist).strip(" \0"))
+
+
+def _exif(picture: PilImage.Image, file: BinaryIO) -> PilImage.Exif:
+    """All tags. Pillow would decode a PNG, however large, to look for tags after its pixels."""
+    if picture.format != "PNG" or picture.info.keys() & _PNG_TAGS:
+        return picture.getexif()
+    exif = PilImage.Exif()
+    if data := exif_bytes(picture, file):
+        exif.load(data)
+    return exif
 
 
 def _position(gps: dict[int, Any]) -> tuple[float, float] | None:

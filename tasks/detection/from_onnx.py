@@ -74,9 +74,10 @@ def is_onnx_detector(path: Path) -> bool:
         return False
     with reading(path):
         graph = onnx.load(path, load_external_data=False).graph
-    return any(one.name.startswith(_OUTPUT) for one in graph.output) or any(
-        _BOXES in name for node in graph.node for name in (node.name, *node.output)
-    )
+        # A name that is no UTF-8 comes as bytes.
+        return any(one.name.startswith(_OUTPUT) for one in graph.output) or any(
+            _BOXES in name for node in graph.node for name in (node.name, *node.output)
+        )
 
 
 def import_onnx_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:

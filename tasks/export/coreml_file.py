@@ -8,6 +8,7 @@ metadata ``card``, ``export`` and ``outputs``.
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ _INSTEAD: dict[Any, Any] = {
         mask, x, torch.full_like(x, other)
     ),
 }
+# Where the converter writes which node of the program became which operation.
+_DEBUGGING = "executorch_debug_handle_mapping.json"
 
 
 class PictureGraph(nn.Module):
@@ -93,6 +96,21 @@ def write_coreml(graph: AnswerGraph, notes: dict[str, str], file: Path) -> None:
         model.input_description[name] = f"{how}, {square.size} x {square.size} pixels, RGB"
     model.user_defined_metadata.update({**notes, OUTPUTS: json.dumps(outputs)})
     model.save(str(file))
+    (file / _DEBUGGING).unlink(missing_ok=True)
+    _fix_ids(file / "Manifest.json")
+
+
+def _fix_ids(manifest: Path) -> None:
+    """Name the items of a package after their paths, so that equal networks make equal files.
+
+    The converter draws their ids at random.
+    """
+    found = json.loads(manifest.read_text(encoding="utf-8"))
+    items = found["itemInfoEntries"]
+    names = {old: str(uuid.uuid5(uuid.NAMESPACE_URL, one["path"])) for old, one in items.items()}
+    found["itemInfoEntries"] = {names[old]: one for old, one in items.items()}
+    found["rootModelIdentifier"] = names[found["rootModelIdentifier"]]
+    manifest.write_text(json.dumps(found, indent=4, sort_keys=True), encoding="utf-8")
 
 
 def _program(graph: PictureGraph, pictures: tuple[Tensor, ...]) -> Any:

@@ -63,8 +63,8 @@ class Task(pl.LightningModule):
 
     @property
     def total_steps(self) -> int:
-        """Number of steps in the run."""
-        return self.fit_spec.epochs * self.epoch_steps
+        """Number of steps in the run; the last step of an epoch may be on fewer batches."""
+        return self.fit_spec.epochs * -(-self.epoch_steps // self.fit_spec.accumulate)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the length of an epoch."""
@@ -101,7 +101,9 @@ class Task(pl.LightningModule):
         hold = self.current_epoch < self.fit_spec.frozen_epochs
         if hold != self._holds_body:
             self.hold_body(hold)
-        torch.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**63)
+        part = batch_idx % self.fit_spec.accumulate
+        place = (self.seed, self.global_step, self.global_rank, *((part,) if part else ()))
+        torch.manual_seed(hash(place) % 2**63)
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
         """The model's losses on a batch, by name."""

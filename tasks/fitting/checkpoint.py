@@ -19,6 +19,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 from tqdm import tqdm
 
+from backbone.formats.pytorch import load_plain
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
 from tasks.fitting.base import Task
@@ -71,7 +72,7 @@ class AtomicCheckpointIO(CheckpointIO):
                 damaged = archive.testzip()
             if damaged is not None:
                 raise zipfile.BadZipFile(f"the check sum of {damaged} is another")
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = load_plain(Path(path))
             for name in self._needed:
                 # A network that is trained at one rate throughout has no schedules.
                 if name not in state or (state[name] in ([], {}) and name != "lr_schedulers"):
@@ -106,6 +107,7 @@ class RunKeeper(Checkpoint):
         write_best: Called with the state dict and metrics of each new best evaluation.
         watch: Stopwatch of the run.
         patience: Evaluations in a row without a better one after which the run stops; 0: never.
+        accumulate: Batches of a step. Gradients are in no checkpoint, so none is written within.
     """
 
     def __init__(
@@ -115,8 +117,9 @@ class RunKeeper(Checkpoint):
         write_best: Callable[[dict[str, Tensor], dict[str, float]], None],
         watch: Stopwatch,
         patience: int = 0,
+        accumulate: int = 1,
     ) -> None:
-        self.patience, self.stale = patience, 0
+        self.patience, self.stale, self.accumulate = patience, 0, accumulate
         self.path, self.seconds = folder / LAST_NAME, save_minutes * 60
         self.write_best, self.watch = write_best, watch
         self.best = float("-inf")
@@ -170,15 +173,16 @@ class RunKeeper(Checkpoint):
 
         Lightning's own way of stopping would first evaluate, for minutes maybe, while whoever
         sent the signal waits to kill. After an epoch's last batch it cannot save: the evaluation
-        that follows would be left out on resume. So before that batch a checkpoint is written.
+        that follows would be left out on resume. So before the last step a checkpoint is written.
         """
         left = int(trainer.num_training_batches) - 1 - batch_idx
-        if left == 0:
+        if left == 0 or (batch_idx + 1) % self.accumulate:
             return
         evaluates = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
         old = time.monotonic() - self._saved_at > self.seconds
         self._stopping = self._all_agree(trainer, self._asked)
-        if self._stopping or self._all_agree(trainer, old) or (left == 1 and evaluates):
+        is_last = left <= self.accumulate
+        if self._stopping or self._all_agree(trainer, old) or (is_last and evaluates):
             self._save(trainer)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:

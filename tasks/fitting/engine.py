@@ -79,6 +79,20 @@ def use_bf16(precision: Precision, device: str) -> bool:
     return precision == "bf16" or (precision == "auto" and has_native_bf16(device))
 
 
+def lightning_precision(precision: Precision, device: str) -> Any:
+    """Lightning's name of the number format of training; weights stay float32.
+
+    Raises:
+        InputError: If the device does not compute it.
+    """
+    if precision == "fp16" and device != "cuda":
+        raise InputError(f"--precision fp16: needs an NVIDIA GPU; {device} takes bf16 or fp32")
+    if use_bf16(precision, device):
+        return "bf16-mixed"
+    half = precision == "fp16" or (precision == "auto" and device == "cuda")
+    return "16-mixed" if half else "32-true"
+
+
 def fit(
     task: Task,
     train_loader: Any,
@@ -121,7 +135,9 @@ def fit(
     callbacks: list[pl.Callback] = [TotalProgress(f"training {folder}")]
     if spec.ema_decay > 0:
         callbacks.append(AveragedWeights(spec.ema_decay, local_device(device)))
-    keeper = RunKeeper(folder, spec.save_minutes, write_best, watch, spec.patience)
+    keeper = RunKeeper(
+        folder, spec.save_minutes, write_best, watch, spec.patience, spec.accumulate
+    )
     callbacks.append(keeper)
 
     def check(state: dict[str, Any]) -> None:
@@ -171,10 +187,11 @@ def make_trainer(
         num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", 1)),
         strategy=strategy,
         sync_batchnorm=spec.sync_bn,
-        precision="bf16-mixed" if use_bf16(spec.precision, device) else "32-true",
+        precision=lightning_precision(spec.precision, device),
         max_epochs=spec.epochs,
         check_val_every_n_epoch=spec.eval_every,
         gradient_clip_val=spec.clip_norm or None,
+        accumulate_grad_batches=spec.accumulate,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_model_summary=False,

@@ -8,7 +8,7 @@ from typing import Literal
 from datasets.errors import InputError
 from tasks.flag_values import require_above_0, require_at_least, require_within
 
-Precision = Literal["auto", "bf16", "fp32"]
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,10 @@ class FitSpec:
     epochs: int = 40
     """Number of passes over the training set."""
     batch_size: int = 24
-    """Number of images per step and process."""
+    """Number of images per batch and process."""
+    accumulate: int = 1
+    """Gradient accumulation: number of batches whose gradients are averaged for one step, if more
+    images are wanted than fit into memory. Batch norm still sees single batches."""
     optimizer: Literal["sgd", "rmsprop", "adamw"] = "sgd"
     """Optimiser: sgd with momentum; rmsprop as TensorFlow computes it (epsilon inside the root);
     adamw."""
@@ -60,8 +63,8 @@ class FitSpec:
     the layer above it, and the last layer at this factor times the rate of the head. 1 gives all
     layers the same rate; .8 to .95 suits fine-tuning."""
     precision: Precision = "auto"
-    """Number format of training: bf16, fp32, or auto, which uses bf16 if the processor computes it
-    natively."""
+    """Number format of training: bf16; fp16 with loss scaling, on NVIDIA GPUs only; fp32; or auto,
+    which uses bf16 if the processor computes it natively, and otherwise fp16 on an NVIDIA GPU."""
     channels_last: bool = True
     """Store tensors in channels-last order, in which convolutions run fastest."""
     compile: bool = False
@@ -82,7 +85,7 @@ class FitSpec:
                 "--batch-size 1 leaves batch norm nothing to measure: take 2 or more, or "
                 "--freeze-bn"
             )
-        require_at_least(self, 1, "epochs", "batch_size", "eval_every")
+        require_at_least(self, 1, "epochs", "batch_size", "accumulate", "eval_every")
         if not 0 <= self.frozen_epochs <= self.epochs:
             raise InputError(
                 f"--frozen-epochs {self.frozen_epochs} is not in 0..{self.epochs}, the epochs"

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
+from tasks.runtime.outputs import class_counts, refuse_other_outputs
 from tasks.runtime.session import (
     BARE,
     CARD_KEY,
@@ -74,6 +75,7 @@ class Exported:
                 "or the export without --bare"
             )
         self._squares = squares_of(self.facts, path)
+        self._counts = class_counts(self.card)
 
     @property
     def task(self) -> str:
@@ -165,11 +167,9 @@ class Exported:
             raise InputError(
                 f"{self.path}: cannot be run on images of {shape} pixels ({reason})"
             ) from error
-        names = self._session.outputs
-        rows = [
-            {name: output[k] for name, output in zip(names, outputs, strict=True)}
-            for k in range(len(images))
-        ]
+        named = dict(zip(self._session.outputs, outputs, strict=True))
+        refuse_other_outputs(self.path, named, len(images), self._counts)
+        rows = [{name: rows[k] for name, rows in named.items()} for k in range(len(images))]
         if self._squares:
             rows = [boxes_on_photo(row, self._squares, images[0]) for row in rows]
         return [without_padding(row) for row in rows]

@@ -41,10 +41,13 @@ class OnnxSession:
         except Exception as error:  # The runtime has a class for each of its codes.
             reason = str(error).splitlines()[0][:200]
             raise InputError(f"{path}: not an ONNX file that runs here ({reason})") from error
-        self.notes = dict(self._session.get_modelmeta().custom_metadata_map)
-        self.outputs = [output.name for output in self._session.get_outputs()]
-        inputs = self._session.get_inputs()
-        self._inputs, self.single = [one.name for one in inputs], inputs[0].shape[:1] == [1]
+        try:
+            self.notes = dict(self._session.get_modelmeta().custom_metadata_map)
+            self.outputs = [output.name for output in self._session.get_outputs()]
+            inputs = self._session.get_inputs()
+            self._inputs, self.single = [one.name for one in inputs], inputs[0].shape[:1] == [1]
+        except (UnicodeDecodeError, IndexError) as error:
+            raise InputError(f"{path}: damaged ONNX file ({error})") from error
 
     def run(self, *images: Image) -> list[NDArray[Any]]:
         """Outputs for images (N, H, W, 3): for each of its inputs, in their order."""

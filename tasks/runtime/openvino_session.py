@@ -40,12 +40,13 @@ class OpenVinoSession:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1][:200]
             raise InputError(f"{path}: not a file that OpenVINO runs ({reason})") from error
-        self.outputs = [output.get_any_name() for output in model.outputs]
-        first = model.inputs[0].get_partial_shape()[0] if model.inputs else None
+        try:
+            self.outputs = [output.get_any_name() for output in model.outputs]
+            self.notes = _notes_of(model)
+            first = model.inputs[0].get_partial_shape()[0] if model.inputs else None
+        except (RuntimeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: damaged OpenVINO file ({error!s:.200})") from error
         self.single = first is not None and first.is_static and first.get_length() == 1
-        kept = [[NOTES, name] for name in (CARD_KEY, FACTS_KEY)]
-        told = {path[1]: model.get_rt_info(path).value for path in kept if model.has_rt_info(path)}
-        self.notes = {name: str(text) for name, text in told.items()}
 
     def run(self, *images: Image) -> list[NDArray[Any]]:
         """Outputs for images (N, H, W, 3): for each of its inputs, in their order."""
@@ -53,6 +54,15 @@ class OpenVinoSession:
             # A request of its own: what the model keeps of the last one is another thread's too.
             found = self._model.create_infer_request().infer([*images])
         return [found[k].copy() for k in range(len(self.outputs))]
+
+
+def _notes_of(model: Any) -> dict[str, str]:
+    places = [[NOTES, name] for name in (CARD_KEY, FACTS_KEY)]
+    return {
+        place[1]: str(model.get_rt_info(place).value)
+        for place in places
+        if model.has_rt_info(place)
+    }
 
 
 @contextmanager

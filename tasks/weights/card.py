@@ -91,5 +91,5 @@ class Card:
             )
         except KeyError as error:
             raise InputError(f"the card lacks {error}") from error
-        except (AttributeError, TypeError) as error:
+        except (AttributeError, TypeError, OverflowError) as error:
             raise InputError(f"the card is not one of this suite ({error})") from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from backbone.typed_fields import refuse_other_types
 from datasets.errors import InputError
+from datasets.json_files import parse_json
 from datasets.lfs import refuse_pointer
 from datasets.locks import remove_unfinished
 from datasets.names import odd_file
@@ -247,6 +248,6 @@ def _card_of(opened: Any, file: Path) -> Card:
             "unknown; bring them in with tools/import_weights.py"
         )
     try:
-        return Card.from_json(json.loads(metadata[_KEY]))
+        return Card.from_json(parse_json(metadata[_KEY], "the card"))  # type: ignore[arg-type]
     except ValueError as error:
         raise InputError(f"{file}: {error}") from error

@@ -1,6 +1,7 @@
 """Weights that are pointers, of another kind than their suffix says, or made to exhaust."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -115,6 +116,17 @@ def test_arrays_that_nobody_wrote_have_one_budget(tmp_path: Path) -> None:
         file.create_dataset("layers/conv2d/vars/0", (2**27,), np.float32)
     with pytest.raises(InputError, match=r"m\.h5: damaged Keras file \(.*too large"):
         read_network(tmp_path / "m.h5")
+
+
+@pytest.mark.slow
+def test_an_archive_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(2**27)}, tmp_path / "large.pth")
+    large = zipfile.ZipFile(tmp_path / "large.pth")
+    with large, zipfile.ZipFile(tmp_path / "m.pth", "w", zipfile.ZIP_DEFLATED) as small:
+        for name in large.namelist():
+            small.writestr(name, large.read(name))
+    with pytest.raises(InputError, match=r"m\.pth: damaged weights file \(it unpacks to 0\.5 GB"):
+        read_network(tmp_path / "m.pth")
 
 
 @pytest.mark.parametrize("change", [{"mean": [10**400] * 3}, {"input_size": [3, float("inf")]}])

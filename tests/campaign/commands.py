@@ -101,8 +101,7 @@ COMMANDS: tuple[Command, ...] = (
     _train(
         "multi",
         "train_multi",
-        lambda s: (*(part for head in ("classes", "boxes")
-                     for part in (f"--{head}", s / head)),
+        lambda s: ("--tasks", *(f"{head}={s / head}" for head in ("classes", "boxes")),
                    *_FIT, "--alpha", 0.1, "--size", 32, "--box-size", 64, "--batch-size", 8,
                    "--epochs", 2, "--eval-every", 2),
     ),
@@ -156,7 +155,7 @@ COMMANDS: tuple[Command, ...] = (
         lambda s: (s / "wide/classification", "--alpha", 0.05),
         "m.safetensors",
     ),
-    _write("cells", "make_cells", lambda s: (s / "places", *_CELLS)),
+    _write("cells", "make_cells", lambda s: (s / "places" / "places.csv", *_CELLS)),
     _write("paper", "paper", lambda _: ("--table", 8)),
 )  # fmt: skip
 

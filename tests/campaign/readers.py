@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image as PilImage
 
 from datasets.identities.verification_bin import read_bin
-from datasets.images import decoders_differ, probe_image, read_image, read_orientation
+from datasets.images import decoders_differ, find_images, probe_image, read_image, read_orientation
 from datasets.kind import CheckOptions
 from datasets.kinds import recognise
 from datasets.ledger import traced
@@ -117,7 +117,7 @@ def _write_bin(root: Path) -> None:
     import pickle
 
     SETS["people"][0](root / "people")
-    faces = [file.read_bytes() for file in sorted((root / "people").rglob("*.jpg"))][:4]
+    faces = [file.read_bytes() for file in find_images(root / "people")][:4]
     (root / "pairs.bin").write_bytes(pickle.dumps((faces, [True, False]), 2))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib
 import json
 import os
 import signal
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tests.campaign.commands import Args
+from tests.tools.forked import become
 
 # What differs from one run to the next: times, and where it ran.
 _TIMES = ("minutes", "seconds", "time", "command", "speed", "latency", "out", "folder")
@@ -65,30 +65,11 @@ def start_tool(
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    if pid := os.fork():
-        return pid
-    status = 1
-    try:
-        os.setsid()
-        os.chdir(where)
-        names = (os.devnull, *(str(_log(where, log, name)) for name in ("out", "err")))
-        for number, name in enumerate(names):
-            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666), number)
-        sys.argv = [f"tools/{tool}.py", *map(str, args)]
-        if begin is not None:
-            begin()
-        from tools import cli
-
-        cli.run(importlib.import_module(f"tools.{tool}").main)
-        status = 0
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if end is not None:
-            end()
-        os._exit(status)
+    pid = os.fork()
+    if not pid:
+        logs = (_log(where, log, "out"), _log(where, log, "err"))
+        become(tool, args, where, logs, begin=begin, end=end)
+    return pid
 
 
 def _log(where: Path, log: str, name: str) -> Path:

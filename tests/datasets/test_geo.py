@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as PilImage
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import IFDRational
 
 from datasets.builtin.places import choose_photos, draw_place, draw_places
@@ -42,6 +44,25 @@ def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no image")
     with pytest.raises(ValueError, match="not an image that can be read"):
         read_tags(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_tags_of_a_png_are_read_without_decoding_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """Pillow decodes it to find tags after its pixels, whatever size its header claims."""
+    exif = PilImage.open(photo(tmp_path / "a.jpg", gps(10, 20), "Ada")).getexif()
+    file = tmp_path / "a.png"
+    PilImage.new("RGB", (8, 8)).save(file, exif=exif)
+    if late:
+        parts = file.read_bytes()
+        at = parts.index(b"eXIf") - 4
+        length = 12 + int.from_bytes(parts[at : at + 4], "big")
+        file.write_bytes(
+            parts[:at] + parts[at + length : -12] + parts[at : at + length] + parts[-12:]
+        )
+    monkeypatch.setattr(PngImageFile, "load", lambda _: pytest.fail("decoded"))
+    assert read_tags(file) == ((10, 20), "Ada")
 
 
 def test_a_folder_of_photos(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_ranks_are_disjoint_and_complete(shapes: Path) -> None:
 
 
 def test_too_many_photos_are_not_cached(shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelled_set, "CACHE_BYTES", 24 * 32 * 32 * 3 - 1)
+    monkeypatch.setattr(labelled_set, "cache_bytes", lambda: 24 * 32 * 32 * 3 - 1)
     with pytest.warns(UserWarning, match="not kept in memory"):
         loader(shapes, cache=True)
     # Photos that are larger than the first guess said.

@@ -50,6 +50,17 @@ def test_a_classifier_as_vision_knows_it(written: Path) -> None:
     assert kept == list(CLASSES.names)
 
 
+def test_equal_networks_make_equal_packages(
+    written: Path, exports: Exports, tmp_path: Path
+) -> None:
+    again = write(exports, "classifier", tmp_path / "model.mlpackage")
+    files = [file.relative_to(again) for file in sorted(again.rglob("*")) if file.is_file()]
+    assert [
+        name.name for name in files if (again / name).read_bytes() != (written / name).read_bytes()
+    ] == []
+    assert len(files) == 3
+
+
 def test_facts_are_written_into_a_finished_file(written: Path, tmp_path: Path) -> None:
     file = tmp_path / "model.mlpackage"
     shutil.copytree(written, file)

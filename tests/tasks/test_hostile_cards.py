@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -17,7 +18,7 @@ from tasks.detection.spec import DetectOptions
 from tasks.open_model import open_model
 from tasks.runtime.exported import Exported
 from tasks.runtime.session import FACTS_KEY
-from tasks.weights.file import save_weights
+from tasks.weights.file import read_weights_card, save_weights
 from tests.exports import Exports
 
 VARIANTS = {"detection": "ssd300"}
@@ -140,3 +141,10 @@ def _ask(notes: dict[str, str], path: Path) -> None:
     exported = Exported(Sessionless(notes), path)
     application = photo_application("detection", path)
     application.answers(exported.card, exported.facts, DetectOptions(), path)
+
+
+def test_a_card_nested_without_end_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(1)}, file, {"card": "[" * 100_000})
+    with pytest.raises(InputError, match=r"model\.safetensors: .*nested too deeply"):
+        read_weights_card(file)

@@ -157,6 +157,10 @@ def test_foreign_and_damaged_cards(exports: Exports, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="an export of format 9; this version reads 1"):
         opened({**notes, FACTS_KEY: json.dumps(newer)})
     opened(notes)
+    content = file.read_bytes().replace(b'"precision"', b'"pr\xffcision"')
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(ValueError, match=r"m\.onnx: damaged ONNX file \('utf-8' codec"):
+        open_export(tmp_path / "m.onnx", 1)
     write_facts(file, {**json.loads(notes[FACTS_KEY]), "precision": "int8"})
     again = open_export(file, 1)
     assert again.precision == "int8"

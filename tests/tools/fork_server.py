@@ -12,14 +12,13 @@ import os
 import signal
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.tools.forked import become
 from tests.tools.stopping import signal_at
-from tools import cli
 
 _IMPORTED = (
     *("tools.train_det", "tools.train_cls", "tools.recipes", "tools.flows.grid"),
@@ -72,29 +71,25 @@ def _keep(asked: dict[str, Any], write: int) -> None:
 
 
 def _fork(asked: dict[str, Any], environment: dict[str, str]) -> int:
-    if pid := os.fork():
-        return pid
-    status = 1
-    try:
-        os.setsid()
-        os.chdir(asked["folder"])
+    def begin() -> None:
         os.environ.update(environment)
-        names = (os.devnull, *(str(Path(asked["log"]) / name) for name in ("out", "err")))
-        for number, name in enumerate(names):
-            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666), number)
-        sys.argv = [f"tools/{asked['tool']}.py", *asked["args"]]
         if asked["signal"]:
             step, number = asked["signal"]
             signal_at(step, pytest.MonkeyPatch(), number=signal.Signals(number), group=True)
-        main = importlib.import_module(f"tools.{asked['tool']}").main
-        cli.run(main if asked["report"] else partial(main, report=False))
-        status = 0
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+
+    pid = os.fork()
+    if not pid:
+        log = Path(asked["log"])
+        become(
+            asked["tool"],
+            asked["args"],
+            Path(asked["folder"]),
+            (log / "out", log / "err"),
+            begin=begin,
+            report=asked["report"],
+            flags=os.O_APPEND,
+        )
+    return pid
 
 
 if __name__ == "__main__":

@@ -33,9 +33,12 @@ def signal_at(
 ) -> None:
     """Have trainings get a signal within a step; with ``group`` the loader's processes, too."""
     inner = task.training_step
+    done = False
 
     def signalled(self: Any, batch: Any, batch_idx: int) -> Any:
-        if self.global_step == step:
+        nonlocal done
+        if self.global_step == step and not done:
+            done = True  # A second one would end it at once.
             os.killpg(0, number) if group else os.kill(os.getpid(), number)
         return inner(self, batch, batch_idx)
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -200,3 +201,33 @@ def test_a_full_disk_is_reported_by_the_exports_name(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.filename == str(tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_thread_that_the_disk_ends_leaves_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+
+    def main() -> None:
+        def work() -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        thread = threading.Thread(target=work, name="curves")
+        thread.start()
+        thread.join()
+
+    cli.run(main)
+    err = capsys.readouterr().err
+    assert err == "warning: a thread ended (curves): [Errno 28] No space left on device\n"
+
+
+def test_a_lock_that_cannot_be_written_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(OSError, match="No space left"), sole_process(tmp_path / "run"):
+        pass
+    assert not [*tmp_path.rglob(".lock")]

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from backbone.flavour import Flavour
+from datasets.locks import unfinished
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
 from tasks.detection.spec import DetectorSpec
@@ -361,3 +362,15 @@ def test_out_may_not_be_a_file(tool: Tool, tmp_path: Path) -> None:
     assert status == 2
     assert "notes.txt" in re.sub(r"[│\s]+", "", err)
     assert file.read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_what_a_killed_one_left_is_removed(tool: Tool, tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    place = unfinished("figure4.svg").partition("@")[2]
+    left = tmp_path / "out" / f".figure4.svg.{gone.pid}@{place}"
+    left.parent.mkdir()
+    left.touch()
+    assert tool("paper", "--table", 8, "--out", left.parent)[0] == 0
+    assert not left.exists()

@@ -99,6 +99,24 @@ def test_signals_where_an_epoch_ends(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_between_the_batches_of_a_step_nothing_is_saved(
+    scenes: Path, tool: Tool, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Steps of three batches, and of the last one of the epoch: six in three epochs."""
+    args = ("--data", scenes, *RECIPE, "--workers", 0, "--device", "cpu", "--accumulate", 3)
+    status, _, err = tool("train_det", *args, "--out", tmp_path / "straight", report=False)
+    assert status == 0, err
+    stopped = train(*args, "--out", tmp_path / "run", signal_at=(2, number))
+    assert stopped.returncode == (1 if number == signal.SIGTERM else -number)
+    assert step_of(tmp_path / "run") == (3 if number == signal.SIGTERM else 2)
+    status, _, err = tool("train_det", "--resume", tmp_path / "run", report=False)
+    assert status == 0, err
+    assert step_of(tmp_path / "run") == 6
+    assert_same_run(tmp_path / "straight", tmp_path / "run")
+
+
+@pytest.mark.slow
 def test_another_number_of_processes_is_refused(straight: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(straight, tmp_path / "run")
     config = json.loads((folder / "config.json").read_text())

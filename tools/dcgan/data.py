@@ -17,9 +17,10 @@ from datasets.errors import InputError
 from datasets.images import Image
 from datasets.labels.opening import is_sharded
 from datasets.labels.structure import LabelledData, cut_to_boxes
-from datasets.labels.torch_set import CACHE_BYTES, LabelSample, collate_labels, finish_labels
+from datasets.labels.torch_set import LabelSample, collate_labels, finish_labels
 from datasets.ledger import Ledger
 from datasets.loader import Draw, EpochSampler, ResumableLoader
+from datasets.memory import cache_bytes
 from datasets.squares import centre_square
 from datasets.types import LabelBatch
 from tasks.dcgan.sampling import numbers_of
@@ -70,11 +71,11 @@ class Pictures:
     @classmethod
     def read(cls, data: LabelledData, size: int) -> Pictures:
         """Read and resize all images. Raises InputError if they need too much memory."""
-        if (total := len(data) * size * size * 3) > CACHE_BYTES:
+        if (total := len(data) * size * size * 3) > (room := cache_bytes()):
             raise InputError(
                 f"{data.root}: {len(data)} images at {size} pixels take {total / 1e9:.1f} GB, "
-                f"more than {CACHE_BYTES / 1e9:.1f}: take fewer classes (--classes), or a smaller "
-                "--size"
+                f"more than the {room / 1e9:.1f} that can be spared: take fewer classes "
+                "(--classes), or a smaller --size"
             )
 
         def make(index: int) -> Image:

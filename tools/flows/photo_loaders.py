@@ -17,10 +17,12 @@ from datasets.types import LabelBatch
 from tasks.classification.evaluator import LabelEvaluator, columns_in
 from tasks.fitting.engine import rank_and_world
 from tasks.weights.card import Card
+from tools import cli
 from tools.flows.recipe import Loading, Ready
 
 Data = LabelledData | ShardedData
 Loader = ResumableLoader[LabelBatch] | ShardLoader
+_MUCH = 500_000_000  # Bytes of memory that a user should know of.
 # Made from a size and the name of an augmentation, like LabelTransform.
 TransformMaker = Callable[..., Transform]
 
@@ -79,8 +81,14 @@ def _make_loader(
     if isinstance(data, ShardedData):
         draws = EpochSampler(len(data), shuffle=train, seed=seed, rank=rank, world=world)
         return ShardLoader(data, transform, draws, batch_size=size, workers=workers)
+    photos = LabelledSet(data, transform, seed, cache=loading.cache)
+    if photos.num_cached > _MUCH:
+        cli.say(
+            f"{len(data)} decoded images are kept in memory: {photos.num_cached / 1e9:.1f} GB "
+            "(--no-cache decodes them in each epoch)"
+        )
     return label_loader(
-        LabelledSet(data, transform, seed, cache=loading.cache),
+        photos,
         batch_size=size,
         train=train,
         workers=workers,

@@ -12,6 +12,7 @@ from typing import Any
 
 from configs.choose import By, Choose
 from datasets.errors import InputError
+from datasets.locks import remove_unfinished
 from tasks.application import PhotoApplication
 from tasks.applications import APPLICATIONS, photo_application
 from tasks.timing import chip
@@ -34,6 +35,7 @@ def choose(args: Choose) -> tuple[dict[str, Any], str]:
         InputError: If runs or the file of measurements cannot be used.
     """
     cli.prepare(args.common)
+    remove_unfinished(args.folder)
     threads = args.common.threads or os.cpu_count() or 1
     application = photo_application(args.task, "--task")
     own = own_runs(args.runs, application)

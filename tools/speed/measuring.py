@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -19,6 +18,7 @@ from backbone.layers import fold_batchnorm
 from configs.choose import Choose
 from datasets.errors import InputError
 from datasets.images import Image
+from datasets.json_files import read_json
 from tasks.export.onnx_file import write_facts
 from tasks.int8.network import cut_network, find_layers
 from tasks.int8.quantize import quantise
@@ -157,8 +157,8 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
     if not file.exists():
         return {}
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        known = read_json(file)
+    except InputError as error:
         raise InputError(f"{file}: not what choose.py keeps there ({error}); delete it") from error
     if not isinstance(known, dict) or not all(isinstance(row, dict) for row in known.values()):
         raise InputError(f"{file}: not what choose.py keeps there; delete it")
