@@ -283,6 +283,7 @@ class PhotoApplication(Application, Generic[Options]):
         answers: Function from card, facts, options and path (for messages) to the object that
             produces answers.
         answer: Class of the answer to each image that programs get, with names for its parts.
+        schema: JSON Schema of an answer as plain data (:meth:`ImageAnswer.to_dict`).
         for_people: Options for answers that people look at, unless others are given; None if the
             defaults are used.
         metric: Main metric of an evaluation.
@@ -321,6 +322,7 @@ class PhotoApplication(Application, Generic[Options]):
     metric: Metric
     compared_by: Metric
     meanings: Mapping[str, str]
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
     variants: Mapping[str, tuple[int, ...]] = field(
         default_factory=lambda: {"": (224, 192, 160, 128)}
     )

@@ -143,7 +143,7 @@ def load(
         path: Run folder, weights file, head, or export of any kind (ONNX, OpenVINO, LiteRT,
             ExecuTorch, Core ML); TensorFlow's own .tflite file; or a folder in which one of these
             lies. With ``hub`` a model on the Hugging Face Hub, ``OWNER/NAME``.
-        options: How answers are asked for, by default as on the page of tools/demo.py: such as
+        options: How answers are asked for, by default as on the page of tools/serve.py: such as
             ``DetectOptions(post=PostSpec(score_threshold=0.3))`` of :mod:`tasks.detection.spec`.
         head: The head that answers, where there are several on one trunk.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; exports compute on the CPU.

@@ -94,6 +94,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tools/page",
             "tools/paper_tables",
             "tools/pruning",
+            "tools/service",
             "tools/speed",
         ),
     ),

@@ -6,18 +6,16 @@ nothing else.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from configs.demo import Demo
+from configs.serve import Serve
 from datasets import kinds
 from datasets.images import read_image
 from tasks import applications, load
@@ -28,11 +26,11 @@ from tests.age.config import AGE_PRESETS
 from tests.age.data import AGES, draw_ages
 from tests.age.recipe import AGE_RECIPE
 from tests.conftest import Tool
+from tests.tools.page_client import ask, picture_of, serving
 from tools import cli, recipes
 from tools.flows.flags import read_flags
 from tools.flows.grid import train_or_grid
-from tools.page.shelf import Shelf
-from tools.page.showing import answer_photos
+from tools.service.opening import open_service
 
 pytestmark = pytest.mark.slow
 
@@ -137,14 +135,15 @@ def test_a_run_that_is_resumed_is_the_same(age: Path, train: Train, tmp_path: Pa
 
 def test_the_page_answers(age: Path, train: Train, tmp_path: Path) -> None:
     done(train("--data", age, "--epochs", 1, "--out", tmp_path / "run"))
-    shelf = Shelf(Demo((tmp_path / "run",)), "cpu", recipes.RECIPES)
+    service, shelf = open_service(Serve((tmp_path / "run",), port=0))
     (row,) = shelf.describe()
-    assert (row["task"], row["note"], row["photos"]) == ("Ages", AGE.use_note, 1)
-    photo = sorted(age.glob("*.png"))[0].read_bytes()
-    reply: dict[str, Any] = answer_photos(shelf, 0, [photo], 10**7)
-    assert re.fullmatch(r"-?[\d.]+ years", reply["summary"])
-    picture = base64.b64decode(reply["picture"].partition(",")[2])
-    assert picture[:2] == b"\xff\xd8"
+    assert (row["task"], row["note"], row["images"]) == ("Ages", AGE.use_note, 1)
+    with serving(service):
+        status, reply = ask(service, "draw=true", sorted(age.glob("*.png"))[0].read_bytes())
+    assert status == 200, reply
+    assert reply["answers"][0].keys() == {"years"}
+    assert re.fullmatch(r"-?[\d.]+ years", reply["shown"]["summary"])
+    assert picture_of(reply).format == "JPEG"
 
 
 def test_a_teacher_that_nobody_asks_is_refused(age: Path, train: Train, tmp_path: Path) -> None:

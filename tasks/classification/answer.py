@@ -13,6 +13,18 @@ from tasks.classification.draw import draw_answer
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
 
+_SHARES = {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "The most likely classes, best first.",
+    "additionalProperties": False,
+    "required": ["classes", "probabilities"],
+    "properties": {
+        "classes": {"type": "array", "items": {"type": "string"}},
+        "probabilities": _SHARES,
+    },
+}
+
 
 class Answer(NamedTuple):
     """The most likely classes of an image, best first, with probabilities in 0..1."""

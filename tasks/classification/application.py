@@ -13,7 +13,7 @@ from tasks.application import (
     PhotoApplication,
     network_of,
 )
-from tasks.classification.answer import ClassAnswer, ClassAnswers
+from tasks.classification.answer import SCHEMA, ClassAnswer, ClassAnswers
 from tasks.classification.evaluator import MEANINGS
 from tasks.classification.spec import BODY_TASK, TASK
 from tasks.plain_rows import ranked_row
@@ -43,6 +43,7 @@ CLASSIFICATION: PhotoApplication[NoOptions] = PhotoApplication(
     outputs={"probabilities": "(C,) float32 in 0..1, summing to 1, in the order of the classes"},
     answers=lambda card, *_: ClassAnswers(card.classes.names),
     answer=ClassAnswer,
+    schema=SCHEMA,
     network=network_of("tasks.classification.network"),
     rows=ranked_row,
     metric=Metric("top1", "top-1"),

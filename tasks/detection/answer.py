@@ -26,6 +26,37 @@ from tasks.runtime.session import Answer as Outputs
 _SHOWN = 8
 
 
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "Objects as COCO's annotations without ids, best first.",
+    "additionalProperties": False,
+    "required": ["objects"],
+    "properties": {
+        "objects": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["category_id", "bbox", "area", "iscrowd", "score"],
+                "properties": {
+                    "category_id": {"type": "integer", "description": "Number of the class."},
+                    "bbox": {
+                        "type": "array",
+                        "items": {"type": "number"},
+                        "minItems": 4,
+                        "maxItems": 4,
+                        "description": "Left, top, width and height in pixels of the image.",
+                    },
+                    "area": {"type": "number"},
+                    "iscrowd": {"const": 0},
+                    "score": {"type": "number", "minimum": 0, "maximum": 1},
+                },
+            },
+        }
+    },
+}
+
+
 class Objects(NamedTuple):
     """The objects found in an image, best first.
 

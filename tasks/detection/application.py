@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from datasets.errors import InputError
 from tasks.application import Facts, Metric, Original, PhotoApplication, network_of
 from tasks.detection.answer import (
+    SCHEMA,
     BoxAnswer,
     BoxAnswers,
     objects_of,
@@ -70,6 +71,7 @@ DETECTION = PhotoApplication(
     network=network_of("tasks.detection.network"),
     answers=_answers,
     answer=BoxAnswer,
+    schema=SCHEMA,
     for_people=DetectOptions(post=PostSpec(score_threshold=SHOWN_SCORE)),
     metric=Metric("AP", "AP"),
     compared_by=Metric("AP", "COCO AP %"),

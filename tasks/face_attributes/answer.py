@@ -17,6 +17,21 @@ from tasks.runtime.session import Answer as Outputs
 _DRAWN = 8
 
 
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "The attributes that are present, and the probabilities of all.",
+    "additionalProperties": False,
+    "required": ["present", "probabilities"],
+    "properties": {
+        "present": {"type": "array", "items": {"type": "string"}},
+        "probabilities": {
+            "type": "object",
+            "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
+        },
+    },
+}
+
+
 class Traits(NamedTuple):
     """The attributes that an image shows, according to the model; the most likely first."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.application import Metric, NoOptions, PhotoApplication, network_of
-from tasks.face_attributes.answer import AttributeAnswer, AttributeAnswers
+from tasks.face_attributes.answer import SCHEMA, AttributeAnswer, AttributeAnswers
 from tasks.face_attributes.evaluator import MEANINGS
 from tasks.face_attributes.spec import TASK, USE_NOTE
 from tasks.plain_rows import named_row
@@ -18,6 +18,7 @@ FACE_ATTRIBUTES: PhotoApplication[NoOptions] = PhotoApplication(
     },
     answers=lambda card, *_: AttributeAnswers(card.classes.names),
     answer=AttributeAnswer,
+    schema=SCHEMA,
     network=network_of("tasks.face_attributes.network"),
     rows=named_row,
     metric=Metric("mean_ap", "mean AP"),

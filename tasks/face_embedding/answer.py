@@ -18,6 +18,15 @@ from tasks.runtime.session import Answer as Outputs
 Vector = NDArray[np.float32]
 
 
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "A vector of length one, to compare with those of other images.",
+    "additionalProperties": False,
+    "required": ["embedding"],
+    "properties": {"embedding": {"type": "array", "items": {"type": "number"}}},
+}
+
+
 class EmbeddingAnswers:
     """Presents an embedding network's outputs, which are only meaningful in comparison.
 

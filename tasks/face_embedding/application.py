@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.application import Metric, NoOptions, PhotoApplication, network_of
-from tasks.face_embedding.answer import EmbeddingAnswer, EmbeddingAnswers
+from tasks.face_embedding.answer import SCHEMA, EmbeddingAnswer, EmbeddingAnswers
 from tasks.face_embedding.evaluator import MEANINGS
 from tasks.face_embedding.use import TASK, USE_NOTE
 from tasks.weights.card import Card
 
 
 def _card_rows(card: Card, path: Path) -> list[tuple[str, str]]:
-    from tasks.face_embedding.load import alignment_of
+    from tasks.face_embedding.alignment import alignment_of
 
     return [("faces stand", alignment_of(card, path))]
 
@@ -24,6 +24,7 @@ FACE_EMBEDDING: PhotoApplication[NoOptions] = PhotoApplication(
     outputs={"embedding": "(D,) float32 of length one"},
     answers=lambda card, *_: EmbeddingAnswers(card.metrics.get("threshold")),
     answer=EmbeddingAnswer,
+    schema=SCHEMA,
     network=network_of("tasks.face_embedding.network"),
     metric=Metric("selection", "AUC"),
     compared_by=Metric("accuracy", "accuracy %"),

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from datasets.errors import InputError
 from datasets.types import ClassMap
+from tasks.face_embedding.alignment import ALIGNMENT
 from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.face_embedding.use import TASK
@@ -20,7 +20,6 @@ from tasks.weights.file import load_into, spec_of
 TRAINING_ONLY = "margin_head."
 # People that a network is used on are not those that it was trained on.
 NO_CLASSES = ClassMap((), ())
-_ALIGNMENT = "alignment"
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class TrainedOn:
     people: str  # :func:`digest_of` the names, from which none can be told
 
 
-_FACTS = (_ALIGNMENT, *(one.name for one in fields(TrainedOn)))
+_FACTS = (ALIGNMENT, *(one.name for one in fields(TrainedOn)))
 
 
 def digest_of(names: Iterable[str]) -> str:
@@ -44,7 +43,7 @@ def describe_model(
     spec: EmbedderSpec, alignment: str, trained: TrainedOn | None = None
 ) -> dict[str, object]:
     """The description of a network in a card: architecture, alignment, and training set."""
-    return {**spec.to_json(), _ALIGNMENT: alignment, **(asdict(trained) if trained else {})}
+    return {**spec.to_json(), ALIGNMENT: alignment, **(asdict(trained) if trained else {})}
 
 
 def trained_on(card: Card) -> TrainedOn | None:
@@ -54,31 +53,6 @@ def trained_on(card: Card) -> TrainedOn | None:
     if not isinstance(data, str) or not isinstance(people, str):
         return None
     return TrainedOn(data, fold if isinstance(fold, int) else None, people)
-
-
-def alignment_of(card: Card, path: Path) -> str:
-    """Alignment that a network needs. Raises InputError if the card does not state it."""
-    found = card.model.get(_ALIGNMENT)
-    if not isinstance(found, str):
-        raise InputError(f"{path}: the card does not tell how faces must stand for these weights")
-    return found
-
-
-def refuse_other_alignment(card: Card, path: Path, data: str, where: Path | str) -> None:
-    """Raise InputError, naming both sides, unless faces are aligned as in training."""
-    wanted = alignment_of(card, path)
-    if wanted == data:
-        return
-    how = {
-        "five_points": "align them by --points or --detector, or say --alignment five_points "
-        "if they are aligned already",
-        "funneled": "say --alignment funneled if they are",
-        "none": "name images that are not aligned",
-    }
-    raise InputError(
-        f"{path}: trained on faces of alignment {wanted!r}, but those of {where} have {data!r}; "
-        f"{how.get(wanted, 'name others')}"
-    )
 
 
 def embedder_spec(card: Card, path: Path) -> EmbedderSpec:

@@ -13,7 +13,8 @@ from tasks.application import Bare, Facts, NoOptions, refuse_other_size
 from tasks.body_network import raw_cost
 from tasks.classification.network import NETWORK as CLASSIFIER
 from tasks.classification.network import example_card
-from tasks.face_embedding.load import NO_CLASSES, alignment_of, describe_model, embedder_spec
+from tasks.face_embedding.alignment import alignment_of
+from tasks.face_embedding.load import NO_CLASSES, describe_model, embedder_spec
 from tasks.face_embedding.model import FaceEmbedder, unit
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.face_embedding.use import TASK

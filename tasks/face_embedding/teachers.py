@@ -12,8 +12,8 @@ from datasets.types import ClassMap
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import TIMM, TORCHVISION, DistillSpec
 from tasks.distillation.teacher import Teacher
+from tasks.face_embedding.alignment import refuse_other_alignment
 from tasks.face_embedding.application import FACE_EMBEDDING
-from tasks.face_embedding.load import refuse_other_alignment
 from tasks.face_embedding.model import unit
 from tasks.predictor import open_network
 

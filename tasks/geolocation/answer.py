@@ -22,6 +22,39 @@ from tasks.runtime.session import Answer as Outputs
 _CELLS = 20
 
 
+_DEGREES = {
+    "anyOf": [{"type": "number"}, {"type": "null"}],
+    "description": "In degrees; null if the model abstains.",
+}
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "Where an image was taken, and the region around.",
+    "additionalProperties": False,
+    "required": ["latitude", "longitude", "confidence", "region"],
+    "properties": {
+        "latitude": _DEGREES,
+        "longitude": _DEGREES,
+        "confidence": _SHARE,
+        "region": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["probability", "radius_km", "cells", "probabilities"],
+            "properties": {
+                "probability": _SHARE,
+                "radius_km": {"type": "number", "minimum": 0},
+                "cells": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "S2 tokens, the most likely first.",
+                },
+                "probabilities": {"type": "array", "items": _SHARE},
+            },
+        },
+    },
+}
+
+
 def cells_text(cells: NDArray[np.int64]) -> str:
     """Cells in the form of an export, which :func:`~tasks.runtime.exported.cells_of` reads."""
     return base64.b64encode(cells.astype("<i8").tobytes()).decode()

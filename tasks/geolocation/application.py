@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.application import Facts, Metric, PhotoApplication, network_of
-from tasks.geolocation.answer import PlaceAnswer, PlaceAnswers
+from tasks.geolocation.answer import SCHEMA, PlaceAnswer, PlaceAnswers
 from tasks.geolocation.atlas import atlas_from
 from tasks.geolocation.evaluator import MEANINGS
 from tasks.geolocation.spec import TASK, USE_NOTE, DecodeSpec
@@ -26,6 +26,7 @@ GEOLOCATION = PhotoApplication(
     network=network_of("tasks.geolocation.network"),
     answers=_answers,
     answer=PlaceAnswer,
+    schema=SCHEMA,
     metric=Metric("geoscore", "GeoScore", best=5000.0),
     compared_by=Metric("km200", "% within 200 km"),
     meanings=MEANINGS,

@@ -1,7 +1,8 @@
-"""The page under attack: odd, slow, large and many requests, while others want their answers."""
+"""The service under attack: odd, slow, large and many requests, while others want answers."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests.campaign.kills import in_child
 from tests.campaign.mutations import mutated
 from tests.campaign.summary import Tally
 from tests.campaign.tool_runs import start_tool
+from tests.tools.page_client import form_of
 from tests.tools.page_models import make_models, photo
 
 _URL = re.compile(r"http://127\.0\.0\.1:(\d+)")
@@ -29,7 +32,7 @@ _SLOW = 128
 
 
 def attack(count: int, seed: int) -> Tally:
-    """Attack a page that is really served.
+    """Attack a service that is really run.
 
     Args:
         count: Requests that are damaged at random.
@@ -40,7 +43,7 @@ def attack(count: int, seed: int) -> Tally:
     in_child(lambda: make_models(base / "models", ("classification",)))
     place = base / "work"
     place.mkdir()
-    pid = start_tool("demo", (base / "models", "--port", 0, "--threads", 1), place)
+    pid = start_tool("serve", (base / "models", "--port", 0, "--threads", 1), place)
     try:
         page = _Page(_port(base), pid)
         page.usual()
@@ -48,6 +51,7 @@ def attack(count: int, seed: int) -> Tally:
         attacks: Sequence[tuple[str, Callable[[_Page], str]]] = (
             ("damaged requests", lambda p: _damaged(p, count, seed)),
             ("damaged images", lambda p: _images(p, count, seed)),
+            ("damaged forms", lambda p: _forms(p, count, seed)),
             ("large bodies", _large),
             ("slow headers", lambda p: _slow(p, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nA: ")),
             ("slow uploads", lambda p: _slow(p, _head(1_000_000))),
@@ -70,7 +74,7 @@ def attack(count: int, seed: int) -> Tally:
 
 
 def _port(base: Path, seconds: float = 300) -> int:
-    """Wait until the page is served; where."""
+    """Wait until the service answers; where."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for name in ("out.txt", "err.txt"):
@@ -79,12 +83,12 @@ def _port(base: Path, seconds: float = 300) -> int:
             if found:
                 return int(found[1])
         time.sleep(0.1)
-    raise SystemExit("requests: the page is not served")
+    raise SystemExit("requests: nothing is served")
 
 
 def _head(size: int) -> bytes:
     return (
-        b"POST /answer?model=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"POST /v1/predict?model=0 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
         b"Content-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % size
     )
 
@@ -148,6 +152,24 @@ def _images(page: _Page, count: int, seed: int) -> str:
         rng = Random(f"{seed}/images/{number}")
         body = mutated(rng.choice(kinds), rng)
         status = page.ask(_head(len(body)) + body)
+        if status not in (200, 400, 413, 415, 422):
+            return f"number {number} is answered by {status}"
+    return ""
+
+
+def _forms(page: _Page, count: int, seed: int) -> str:
+    """Forms and JSON, and forms of line ends, which a parser goes through one by one."""
+    form, kind = form_of(("image", photo()), ("draw", b"true"))
+    coded = json.dumps({"image": b64encode(photo()).decode()}).encode()
+    boundary = kind.partition("boundary=")[2].encode()
+    ends = b"--%b\r\nContent-Disposition: form-data; name=image\r\n\r\n" % boundary
+    ends += b"\r\n\r" * 2_000_000
+    for number in range(count + 1):
+        rng = Random(f"{seed}/forms/{number}")
+        body, told = rng.choice(((form, kind), (coded, "application/json")))
+        body, told = (mutated(body, rng), told) if number else (ends, kind)
+        head = _head(len(body)).replace(b"application/octet-stream", told.encode())
+        status = page.ask(head + body)
         if status not in (200, 400, 413, 415, 422):
             return f"number {number} is answered by {status}"
     return ""

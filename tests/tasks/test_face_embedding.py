@@ -12,6 +12,7 @@ from torch.nn import functional
 from datasets.types import ClassMap
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.target_source import TeacherTargets
+from tasks.face_embedding.alignment import refuse_other_alignment
 from tasks.face_embedding.answer import nearest
 from tasks.face_embedding.application import FACE_EMBEDDING
 from tasks.face_embedding.draw import draw_neighbours
@@ -21,7 +22,6 @@ from tasks.face_embedding.load import (
     describe_model,
     digest_of,
     embedder_spec,
-    refuse_other_alignment,
     start_embedder,
     trained_on,
 )

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 import pytest
 
-from configs.demo import Demo
 from configs.deploy import Export
+from configs.serve import Serve
 from datasets.builtin.identities import draw_identities
 from datasets.errors import InputError
 from datasets.images import save_image
@@ -29,8 +29,7 @@ from tests.conftest import Tool
 from tests.exports import photos
 from tests.tools.page_models import make_multi
 from tools.flows.source import Source, open_source
-from tools.page.shelf import Shelf
-from tools.recipes import RECIPES
+from tools.service.shelf import Shelf
 
 pytestmark = pytest.mark.slow
 
@@ -177,11 +176,11 @@ def test_the_page_offers_each_head(run: Path, file: Path) -> None:
     files = [str(run / "heads" / f"{name}.safetensors") for name in HEADS]
     answers = []
     for path, names in ((run, files), (file, [f"{file}, {name}" for name in HEADS])):
-        shelf = Shelf(Demo(models=(path,)), "cpu", RECIPES)
+        shelf = Shelf(Serve(models=(path,)))
         rows = shelf.describe()
         assert [row["name"] for row in rows] == names
-        assert [row["photos"] for row in rows] == [1, 1, 1, 1, 2, 1]
-        replies = [shelf.open(k).answer([image] * row["photos"])[0] for k, row in enumerate(rows)]
+        assert [row["images"] for row in rows] == [1, 1, 1, 1, 2, 1]
+        replies = [shelf.open(k).answer([image] * row["images"])[0] for k, row in enumerate(rows)]
         answers.append([(reply.summary, len(reply.rows)) for reply in replies])
     assert len(answers[0]) == len(HEADS)
     assert answers[0] == answers[1]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from configs.demo import Demo
 from configs.deploy import Export
+from configs.serve import Serve
 from configs.special import SpecialFlags
 from configs.tools import CheckData, Evaluate, Predict
 from datasets.errors import InputError
@@ -16,7 +16,7 @@ from tasks.detection.spec import PostSpec
 from tasks.face_embedding.spec import FaceSpec
 
 RUN = Path("run")
-FLAGS = (Evaluate(RUN), Predict(RUN, (RUN,)), Demo(), Export(RUN), CheckData(RUN))
+FLAGS = (Evaluate(RUN), Predict(RUN, (RUN,)), Serve(), Export(RUN), CheckData(RUN))
 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=lambda flags: type(flags).__name__)

@@ -14,9 +14,9 @@ from datasets.errors import InputError
 from datasets.identities.alignment import PointDetector, Points, align_face, read_points
 from datasets.images import Image
 from datasets.packed_pictures import Photo
+from tasks.face_embedding.alignment import refuse_other_alignment
 from tasks.face_embedding.answer import Vector, nearest, person_and_photo
 from tasks.face_embedding.draw import draw_neighbours
-from tasks.face_embedding.load import refuse_other_alignment
 from tasks.predictor import Model, Predictor
 from tools.flows.collecting import answer_photos
 from tools.flows.pictures import find_media, write_picture

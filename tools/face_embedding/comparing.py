@@ -1,4 +1,4 @@
-"""Face embeddings for the page: two images compared, or a gallery searched."""
+"""Face embeddings for the service: two images compared, or a gallery searched."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from configs.demo import Demo
+from configs.serve import Serve
 from datasets.errors import InputError
 from datasets.identities.alignment import PointDetector, align_face
 from datasets.images import Image, find_images, read_image
-from datasets.packed_pictures import Photo
 from tasks.application import Column, Reply
+from tasks.face_embedding.alignment import refuse_other_alignment
 from tasks.face_embedding.answer import Vector, nearest, person_and_photo
 from tasks.face_embedding.draw import draw_neighbours
-from tasks.face_embedding.load import refuse_other_alignment
+from tasks.face_embedding.use import TASK
 from tasks.predictor import Model
 from tools import cli
 from tools.flows.answerer import Answerer, Refusal
-from tools.flows.pictures import read_or_reason
 
 _SAME = "Same person"
 _NEAREST = 5
@@ -29,12 +28,12 @@ _ALIGNED = 112
 _NO_FACE = 422
 
 
-def compare_faces(model: Model, config: Demo, device: str) -> Answerer:
+def compare_faces(model: Model, config: Serve, device: str) -> Answerer:
     """Compare two images, or search the gallery.
 
     Args:
         model: Model to use.
-        config: Flags of the page.
+        config: Flags of the service.
         device: Device to compute on.
 
     Raises:
@@ -44,17 +43,18 @@ def compare_faces(model: Model, config: Demo, device: str) -> Answerer:
     refuse_other_alignment(card, model.path, config.standing, "the page")
     align = _aligner(config.detector, max(card.flavour.input.size, _ALIGNED))
     predictor, threshold = model.predictor(device), model.answers.threshold
+    plain = predictor.answers.to_json
 
     def look(images: list[Image]) -> list[Vector]:
         return predictor([align(image) for image in images])
 
     if config.gallery is None:
-        return Answerer(look, partial(_tell_pair, threshold=threshold))
+        return Answerer(look, partial(_tell_pair, threshold=threshold), plain)
     photos, vectors = _read_gallery(config.gallery, look)
     tell = partial(
         _tell_nearest, folder=config.gallery, photos=photos, gallery=vectors, threshold=threshold
     )
-    return Answerer(look, tell)
+    return Answerer(look, tell, plain)
 
 
 def _aligner(model: Path | None, side: int) -> Callable[[Image], Image]:
@@ -77,6 +77,9 @@ def _read_gallery(
     folder: Path, look: Callable[[list[Image]], list[Vector]]
 ) -> tuple[list[Path], Vector]:
     """The images of a folder that show a face, and their embeddings (M, D)."""
+    from datasets.packed_pictures import Photo
+    from tools.flows.pictures import read_or_reason
+
     photos: list[Path] = []
     vectors: list[Vector] = []
     for path in find_images(folder):
@@ -148,3 +151,7 @@ def _tell_nearest(
             for name, (_, distance), verdict in zip(names, row, told, strict=True)
         ],
     )
+
+
+# The answerer by the name of its application.
+COMPARING = TASK, compare_faces

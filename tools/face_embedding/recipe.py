@@ -20,6 +20,7 @@ from tasks.application import Metric
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.target_source import TargetSource
 from tasks.distillation.teacher import Teacher
+from tasks.face_embedding.alignment import refuse_other_alignment
 from tasks.face_embedding.application import FACE_EMBEDDING
 from tasks.face_embedding.evaluator import FaceEvaluator, format_metrics
 from tasks.face_embedding.load import (
@@ -28,7 +29,6 @@ from tasks.face_embedding.load import (
     TrainedOn,
     describe_model,
     digest_of,
-    refuse_other_alignment,
     start_embedder,
     trained_on,
 )
@@ -40,7 +40,6 @@ from tasks.reporting.skeleton import Report
 from tasks.runtime.open import read_card
 from tools import cli
 from tools.face_embedding.collecting import FaceCollector
-from tools.face_embedding.comparing import compare_faces
 from tools.face_embedding.data import (
     left_out_fold,
     make_measured,
@@ -235,5 +234,4 @@ EMBEDDING_RECIPE = Recipe(
     # Only pairs in folds have an accuracy.
     measures=(Metric("accuracy", "accuracy"), Metric("auc", "AUC")),
     presets=lambda _: EMBED_PRESETS,
-    page_answerer=compare_faces,
 )

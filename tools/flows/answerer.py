@@ -1,14 +1,16 @@
-"""A model for the page: its findings in an image, and their presentation."""
+"""A model for the service: its findings in images, and their presentation."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
 from datasets.images import Image
 from tasks.application import Reply
+
+Together = Callable[[Image], Hashable] | None
 
 
 class Refusal(ValueError):  # noqa: N818 (nothing went wrong)
@@ -26,10 +28,15 @@ class Answerer:
     Attributes:
         look: Function from images (H, W, 3) RGB to what the network finds in them.
         tell: Function from the same images and these findings to what the user sees.
+        plain: Function from the finding in one image to plain data for programs.
+        together: Function from an image to what the images of several requests must have in
+            common to be given to ``look`` at once; None if they cannot be.
     """
 
     look: Callable[[list[Image]], Any]
     tell: Callable[[list[Image], Any], Reply]
+    plain: Callable[[Any], dict[str, Any]]
+    together: Together = None
 
     def answer(self, images: list[Image]) -> tuple[Reply, float, float]:
         """The reply, and the milliseconds of the network (resize to decoding) and of drawing."""

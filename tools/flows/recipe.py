@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -30,10 +30,6 @@ from tasks.reporting.skeleton import Report
 from tasks.weights.card import Card
 from tools import cli
 from tools.flows.importing import Importer
-
-if TYPE_CHECKING:
-    from configs.demo import Demo
-    from tools.flows.answerer import Answerer
 
 Config = TypeVar("Config")
 Data = TypeVar("Data")
@@ -329,8 +325,6 @@ class Recipe(Generic[Config]):
             presets of its training.
         importer: Reader of weights of other frameworks, if any can be read.
         collector: Class that collects the answers of a prediction, if images are compared.
-        page_answerer: Function from model, flags of the page and device to the page's answerer, if
-            an answer concerns more than one image.
     """
 
     name: str
@@ -345,7 +339,6 @@ class Recipe(Generic[Config]):
     labelled: Callable[[Evaluate, Path, Model], Exam] | None = None
     importer: Importer | None = None
     collector: type[Collector] | None = None
-    page_answerer: Callable[[Model, Demo, str], Answerer] | None = None
     open_further: Callable[[Config, Path, Mapping[str, Tensor]], OpenedRun[Any]] | None = None
     head: str = ""
 

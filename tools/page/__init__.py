@@ -1,1 +1,1 @@
-"""The local page: its server, its models, its files."""
+"""The files of the page that the service shows."""

@@ -6,6 +6,7 @@ const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
 const TITLES = [["a photo"], ["the first photo", "the second photo"]];
 const HINTS = ["or paste it, or press to choose a file", "Drop, paste or choose another one"];
 const BUSY = 503;
+const NO_TOKEN = 401;
 
 let models = [];
 let limit = 0;
@@ -14,6 +15,7 @@ let photos = []; // One per slot; null where there is none yet.
 let camera = null;
 let asked = 0;
 let running = null;
+let token = ""; // Kept as long as the page is open, and nowhere else.
 
 function setState(state, text) {
   document.body.dataset.state = state;
@@ -45,7 +47,7 @@ function chooseModel() {
   const model = models[chosen];
   get("about").textContent = model.about;
   get("note").textContent = model.note;
-  if (photos.length !== model.photos) makeSlots(model.photos);
+  if (photos.length !== model.images) makeSlots(model.images);
   get("answer").hidden = true;
   if (!camera) ask(); // The webcam's next frame asks by itself.
 }
@@ -192,17 +194,18 @@ async function ask() {
   running = new AbortController();
   get("error").hidden = true;
   if (!live) setState("busy", "Looking …");
-  const body = new Blob(photos);
-  if (body.size > limit) {
-    fail(`That is ${(body.size / 1e6).toFixed(1)} MB; at most ${limit / 1e6} are taken.`);
+  const size = photos.reduce((sum, photo) => sum + photo.size, 0);
+  if (size > limit) {
+    fail(`That is ${(size / 1e6).toFixed(1)} MB; at most ${limit / 1e6} are taken.`);
     return 413;
   }
-  const first = photos.length > 1 ? `&first=${photos[0].size}` : "";
+  const body = new FormData();
+  for (const photo of photos) body.append("image", photo);
   try {
-    const response = await fetch(`answer?model=${chosen}${first}`, {
+    const response = await fetch(`v1/predict?model=${chosen}&draw=true`, {
       method: "POST",
       body,
-      headers: { "Content-Type": "application/octet-stream" },
+      headers: credentials(),
       signal: running.signal,
     });
     const reply = await response.json();
@@ -216,22 +219,22 @@ async function ask() {
     return 0;
   } catch (error) {
     if (number !== asked || error.name === "AbortError") return 0;
-    fail(`No answer: ${error.message}. Does tools/demo.py still run?`);
+    fail(`No answer: ${error.message}. Does tools/serve.py still run?`);
     return 1;
   }
 }
 
 // --- The answer --------------------------------------------------------------------------------
 
-function show(reply) {
-  get("picture").src = reply.picture;
-  get("picture").alt = `${reply.summary}, ${reply.detail}`;
-  get("save").href = reply.picture;
-  get("size").textContent = reply.sizes.map(([w, h]) => `${w} × ${h}`).join(" and ");
-  get("summary").textContent = reply.summary;
-  get("detail").textContent = reply.detail;
-  showTimes(reply.milliseconds);
-  showTable(reply.columns, reply.rows);
+function show({ shown, sizes, milliseconds }) {
+  get("picture").src = shown.image;
+  get("picture").alt = `${shown.summary}, ${shown.detail}`;
+  get("save").href = shown.image;
+  get("size").textContent = sizes.map(([w, h]) => `${w} × ${h}`).join(" and ");
+  get("summary").textContent = shown.summary;
+  get("detail").textContent = shown.detail;
+  showTimes(milliseconds);
+  showTable(shown.columns, shown.rows);
   get("answer").hidden = false;
 }
 
@@ -318,11 +321,37 @@ get("where").textContent = LOOPBACK.includes(location.hostname)
   ? "Photos go from this browser to this machine only. They are neither stored nor logged."
   : `Photos are sent to ${location.host}, unencrypted. They are neither stored nor logged there.`;
 
-try {
-  ({ models, bytes: limit } = await (await fetch("models.json")).json());
-  const tasks = [...new Set(models.map((model) => model.task))];
-  fillChoices(get("task"), tasks.map((task) => [task, task]));
-  chooseTask();
-} catch (error) {
-  fail(`The models could not be listed: ${error.message}`);
+function credentials() {
+  return token ? { Authorization: `Bearer ${token}` } : {};
 }
+
+async function listModels() {
+  get("error").hidden = true;
+  try {
+    const response = await fetch("v1/models", { headers: credentials() });
+    get("entry").hidden = response.status !== NO_TOKEN;
+    get("choice").hidden = get("photo").hidden = !response.ok;
+    const listed = await response.json();
+    if (response.status === NO_TOKEN) {
+      if (token) fail("The token is wrong.");
+      return;
+    }
+    if (!response.ok) {
+      fail(listed.error);
+      return;
+    }
+    ({ models, bytes: limit } = listed);
+    const tasks = [...new Set(models.map((model) => model.task))];
+    fillChoices(get("task"), tasks.map((task) => [task, task]));
+    chooseTask();
+  } catch (error) {
+    fail(`The models could not be listed: ${error.message}`);
+  }
+}
+
+get("entry").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = get("token").value.trim();
+  listModels();
+});
+await listModels();

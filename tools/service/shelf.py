@@ -1,29 +1,30 @@
-"""The models that the page offers: found, described, opened on first use, a few kept open."""
+"""The models that are offered: found, described, opened on first use, a few kept open."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from configs.demo import Demo
+from configs.serve import Serve
 from datasets.errors import InputError
+from datasets.names import shown
 from tasks.application import PhotoApplication
 from tasks.applications import photo_application
 from tasks.find_model import head_file
 from tasks.open_model import open_model
+from tasks.predictor import Model
 from tasks.runtime.open import is_export, read_card
 from tasks.runtime.runtimes import runtime_of
 from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.flows.answerer import Answerer, Refusal
-from tools.flows.recipe import Recipe
+from tools.flows.answerer import Answerer, Refusal, Together
+from tools.service.answerers import ANSWERERS
 
 RUNS = Path("runs")
 # Number of models in memory at once.
@@ -31,7 +32,7 @@ _KEPT = 8
 
 
 class Offer(NamedTuple):
-    """A model that the page offers; ``head`` answers for an export of several heads."""
+    """A model that is offered; ``head`` answers for an export of several heads."""
 
     path: Path
     card: Card
@@ -44,15 +45,15 @@ class Offer(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Name in the page's list."""
-        return str(self.path) if self.head is None else f"{self.path}, {self.head}"
+        """Name in the list of models."""
+        return shown(self.path if self.head is None else f"{self.path}, {self.head}")
 
 
 class Shelf:
-    """Models by number, as the page lists them. Raises InputError if one cannot be used."""
+    """Models by number, in the order of the list. Raises InputError if one cannot be used."""
 
-    def __init__(self, config: Demo, device: str, recipes: Sequence[Recipe[Any]]) -> None:
-        self._config, self._device, self._recipes = config, device, recipes
+    def __init__(self, config: Serve) -> None:
+        self._config, self._device = config, ""
         self._models = _named(config.models) if config.models else _found(RUNS)
         self._open: OrderedDict[int, Answerer] = OrderedDict()
         self._lock = threading.Lock()
@@ -81,20 +82,45 @@ class Shelf:
                 return
 
     def describe(self) -> list[dict[str, Any]]:
-        """The page's description of each model."""
+        """The description of each model, for programs and for the page."""
         return [
             {
                 "name": offer.name,
+                "application": offer.application.name,
                 "task": offer.application.title,
                 "about": _about(offer),
                 "note": offer.application.use_note,
-                "photos": self.photos_for(number),
+                "images": self.images_for(number),
+                "classes": _classes(offer),
             }
             for number, offer in enumerate(self._models)
         ]
 
-    def photos_for(self, number: int) -> int:
-        """Number of images that a model needs for an answer: two if they are compared."""
+    def find(self, name: str | None) -> int:
+        """Number of a model that is given by name or number; without either the first.
+
+        Raises:
+            Refusal: If there is none.
+        """
+        if name is None:
+            return 0
+        for number, offer in enumerate(self._models):
+            if name in (offer.name, str(number)):
+                return number
+        raise Refusal(400, f"there is no model {name[:200]!r}: GET /v1/models lists them")
+
+    @property
+    def applications(self) -> tuple[PhotoApplication[Any], ...]:
+        """Applications of the models, each once."""
+        found = {offer.application.name: offer.application for offer in self._models}
+        return tuple(found.values())
+
+    def offer(self, number: int) -> Offer:
+        """A model by number."""
+        return self._models[number]
+
+    def images_for(self, number: int) -> int:
+        """Number of images that a model needs to show an answer: two if they are compared."""
         compares = self._models[number].application.compares
         return 2 if compares and self._config.gallery is None else 1
 
@@ -105,24 +131,56 @@ class Shelf:
                 answerer = self._make_answerer(self._models[number])
                 blank = np.zeros((64, 64, 3), np.uint8)
                 with contextlib.suppress(Refusal):  # It shows no face.
-                    answerer.look([blank] * self.photos_for(number))  # The first time is slow.
+                    answerer.look([blank] * self.images_for(number))  # The first time is slow.
                 self._open[number] = answerer
                 if len(self._open) > _KEPT:
                     self._open.popitem(last=False)
             self._open.move_to_end(number)
             return self._open[number]
 
+    def holds(self, answerer: Answerer) -> bool:
+        """Whether a model is still kept open."""
+        return any(one is answerer for one in list(self._open.values()))
+
     def _make_answerer(self, offer: Offer) -> Answerer:
-        """The answerer of its recipe, or one that processes each image separately."""
+        """The answerer of its application, or one that processes each image separately."""
         config = self._config
         threads = config.common.threads or None
         model = open_model(offer.path, config.options, threads=threads, head=offer.head)
-        for recipe in self._recipes:
-            if recipe.application.name == model.application.name and recipe.page_answerer:
-                return recipe.page_answerer(model, config, self._device)
-        predictor = model.predictor(self._device)
-        reply = predictor.answers.reply
-        return Answerer(predictor, lambda images, found: reply(images[0], found[0]))
+        device = self._device_for(model)
+        if (make := ANSWERERS.get(model.application.name)) is not None:
+            return make(model, config, device)
+        predictor = model.predictor(device)
+        answers = predictor.answers
+        return Answerer(
+            predictor,
+            lambda images, found: answers.reply(images[0], found[0]),
+            answers.to_json,
+            together=_together(model),
+        )
+
+    def _device_for(self, model: Model) -> str:
+        """The device to compute on, which is chosen once a network needs one."""
+        if model.place("") == "cpu":
+            return "cpu"
+        self._device = self._device or cli.prepare(self._config.common)
+        return self._device
+
+
+def _together(model: Model) -> Together:
+    """What images must have in common to be computed together; None if they never are."""
+    if model.export is None:
+        return None if model.original else lambda _: None
+    return None if model.export.single else lambda image: image.shape
+
+
+def _classes(offer: Offer) -> list[dict[str, Any]]:
+    """The classes by the ids that answers name them by; none for cells and the like."""
+    classes = offer.card.classes
+    if offer.application.noun != "classes":
+        return []
+    pairs = zip(classes.ids, classes.names, strict=True)
+    return [{"id": one, "name": shown(name)} for one, name in pairs]
 
 
 def _named(paths: tuple[Path, ...]) -> list[Offer]:

@@ -1,4 +1,4 @@
-"""The page's tool: its files, a thousand photos at once, its end, and its flags."""
+"""The service's tool: its files, a thousand photos at once, its end, and its flags."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.demo import Demo
+from configs.serve import Serve
 from tests.conftest import Tool
 from tests.tools.page_client import POST, request, serving
 from tests.tools.page_models import make_models
 from tests.tools.runs import ENVIRONMENT, ROOT
-from tools.page.showing import open_page
-from tools.recipes import RECIPES
+from tools.service.opening import open_service
 
 TOO_MANY = 1000
 TASKS = ("classification", "detection", "face_embedding")
@@ -39,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 async def storm(port: int, body: bytes, visitors: int) -> Counter[int]:
     """So many send a photo in the same moment; what became of them."""
-    head = POST.replace(b"/answer", b"/answer?model=0") + b"Content-Length: %d\r\n\r\n"
+    head = POST.replace(b"/v1/predict", b"/v1/predict?model=0") + b"Content-Length: %d\r\n\r\n"
     everyone = asyncio.Barrier(visitors)
 
     async def visit() -> int:
@@ -73,7 +72,7 @@ def test_a_thousand_at_once(models: list[Path], tmp_path: Path) -> None:
     # However busy the machine is, nobody is slow here.
     flags += ["--head-seconds", "600", "--read-seconds", "600", "--kilobytes-per-second", "0.1"]
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "tools/demo.py"), str(models[0]), *flags],
+        [sys.executable, str(ROOT / "tools/serve.py"), str(models[0]), *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -120,7 +119,7 @@ def test_ctrl_c_ends_it_well(models: list[Path], tool: Tool) -> None:
 
     visitor = threading.Thread(target=visit)
     visitor.start()
-    status, out, err = tool("demo", models[0], "--port", port, "--device", "cpu")
+    status, out, err = tool("serve", models[0], "--port", port, "--device", "cpu")
     ended.set()
     visitor.join()
     assert (status, seen, err) == (0, [200], "")
@@ -132,11 +131,11 @@ def test_without_a_model_it_says_how_to_get_one(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    status, _, err = tool("demo")
+    status, _, err = tool("serve")
     assert status == 2
     assert "tools/train_det.py" in err
     (tmp_path / "empty").mkdir()
-    status, _, err = tool("demo", "empty")
+    status, _, err = tool("serve", "empty")
     assert status == 2
     assert "empty: no model.safetensors" in err
 
@@ -158,7 +157,7 @@ def test_runs_are_found(
     (tmp_path / "runs" / "bad").mkdir()
     (tmp_path / "runs" / "bad" / "model.safetensors").write_bytes(b"no weights")
     for named in ((), (Path("runs/grid"),)):
-        server, shelf = open_page(Demo(models=named, port=0), "cpu", RECIPES)
+        server, shelf = open_service(Serve(models=named, port=0))
         server.server_close()
         names = [row["name"] for row in shelf.describe()]
         assert names == ["runs/grid/classification", "runs/grid/detection"]
@@ -186,7 +185,7 @@ def test_runs_are_found(
 def test_bad_flags_are_named(
     models: list[Path], tool: Tool, flags: tuple[object, ...], word: str
 ) -> None:
-    status, _, err = tool("demo", models[2], *flags)
+    status, _, err = tool("serve", models[2], *flags)
     assert status == 2, err
     assert word in err
 
@@ -195,15 +194,15 @@ def test_bad_flags_are_named(
 def test_a_taken_port_is_named(models: list[Path], tool: Tool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, _, err = tool("demo", models[0], "--port", port)
+        status, _, err = tool("serve", models[0], "--port", port)
     assert status == 2
     assert f"--port {port}" in err
 
 
 @pytest.mark.slow
 def test_strangers_are_warned_of(models: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    server, _ = open_page(Demo(models=(models[0],), host="0.0.0.0", port=0), "cpu", RECIPES)
+    server, _ = open_service(Serve(models=(models[0],), host="0.0.0.0", port=0))
     with serving(server):
         assert request(server, "GET", "/", Host="192.168.0.7")[0] == 200
         assert request(server, "GET", "/", Host="evil.example")[0] == 403
-    assert "anyone who reaches this machine" in capsys.readouterr().err
+    assert "anyone who reaches this machine may use the models" in capsys.readouterr().err

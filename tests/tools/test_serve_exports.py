@@ -1,4 +1,4 @@
-"""The page with exports: answers as of the networks that they were made of."""
+"""The service with exports: answers as of the networks that they were made of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from configs.demo import Demo
+from configs.serve import Serve
 from datasets.images import Image, decode_image
 from tasks.applications import photo_application
 from tasks.detection.answer import Objects
@@ -26,8 +26,7 @@ from tasks.runtime.exported import Exported
 from tasks.runtime.open import read_card
 from tasks.runtime.session import CARD_KEY, FACTS_KEY, FORMAT
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
-from tools.page.shelf import Shelf
-from tools.recipes import RECIPES
+from tools.service.shelf import Shelf
 
 FACTS: dict[str, Any] = {"format": FORMAT, "precision": "float32"}
 
@@ -94,7 +93,7 @@ def test_an_export_is_found_and_asked(models: dict[str, Path], tmp_path: Path) -
     folder.mkdir()
     write_mean_colour(folder / "colours.onnx", models["classification"])
     (folder / "note.xml").write_text("<annotation/>")  # OpenVINO's exports end so, too.
-    shelf = Shelf(Demo(models=(folder,)), "cpu", RECIPES)
+    shelf = Shelf(Serve(models=(folder,)))
     (row,) = shelf.describe()
     assert row["name"] == str(folder / "colours.onnx")
     assert "3 classes" in row["about"]

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from configs.demo import Demo, LimitSpec
+from configs.common import Common
+from configs.serve import LimitSpec, Serve
+from tests.tools.page_client import serving
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
 from tests.tools.runs import ROOT
-from tools.page.serving import PageServer
-from tools.page.showing import open_page
-from tools.recipes import RECIPES
+from tools.service.opening import open_service
+from tools.service.server import Service
 
 pytestmark = pytest.mark.slow
 
@@ -48,10 +49,12 @@ DROP = """([target, files]) => {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     models = make_models(tmp_path_factory.mktemp("runs"))
     limits = LimitSpec(megabytes=1, megapixels=2)
-    served, _ = open_page(Demo(models=tuple(models), port=0, limits=limits), "cpu", RECIPES)
+    served, _ = open_service(
+        Serve(models=tuple(models), port=0, limits=limits, common=Common(device="cpu"))
+    )
     thread = threading.Thread(target=served.serve_forever)
     thread.start()
     yield served
@@ -76,7 +79,7 @@ def browser() -> Iterator[Browser]:
 class Watched:
     """A page, and what it did behind one's back."""
 
-    def __init__(self, page: Page, server: PageServer) -> None:
+    def __init__(self, page: Page, server: Service) -> None:
         self.page, self.server = page, server
         page.set_default_timeout(WAIT)
         self.complaints: list[str] = []
@@ -120,7 +123,7 @@ class Watched:
 
 
 @pytest.fixture
-def watched(browser: Browser, server: PageServer) -> Iterator[Watched]:
+def watched(browser: Browser, server: Service) -> Iterator[Watched]:
     context = browser.new_context(viewport={"width": 1200, "height": 850})
     found = Watched(context.new_page(), server)
     yield found
@@ -239,18 +242,50 @@ def test_the_webcam_is_compared_with_a_photo(watched: Watched) -> None:
 def test_a_busy_or_lost_server_is_told_of(watched: Watched) -> None:
     page = watched.page
     busy = {"status": 503, "json": {"error": "too many photos at once"}}
-    page.route("**/answer*", lambda route: route.fulfill(**busy))
+    page.route("**/v1/predict*", lambda route: route.fulfill(**busy))
     watched.drop(("one.jpg", photo()))
     watched.wait("failed")
     assert "too many" in page.get_by_role("alert").inner_text()
-    page.unroute("**/answer*")
-    page.route("**/answer*", lambda route: route.abort())
+    page.unroute("**/v1/predict*")
+    page.route("**/v1/predict*", lambda route: route.abort())
     page.get_by_role("combobox", name="Task").select_option("Objects")
     watched.sees("#error", "No answer")
     watched.complaints.clear()
 
 
-def test_a_phone_is_wide_enough(browser: Browser, server: PageServer) -> None:
+def test_a_token_is_asked_for(browser: Browser, tmp_path: Path) -> None:
+    """And kept by the page alone."""
+    file = tmp_path / "token"
+    file.write_text("a-token-of-this-test")
+    (model,) = make_models(tmp_path, TASKS[:1])
+    config = Serve(models=(model,), port=0, token_file=file, common=Common(device="cpu"))
+    served, _ = open_service(config)
+    with serving(served):
+        page = browser.new_page()
+        page.set_default_timeout(WAIT)
+        page.goto(served.url)
+        page.get_by_label("Token of this service").fill("another")
+        page.get_by_role("button", name="Open").click()
+        expect(page.get_by_role("alert")).to_contain_text("token is wrong", timeout=WAIT)
+        assert not page.locator("#choice").is_visible()
+        assert not page.locator("#webcam").is_visible()
+        page.get_by_label("Token of this service").fill("a-token-of-this-test")
+        page.keyboard.press("Enter")
+        expect(page.locator("#model")).to_be_visible(timeout=WAIT)
+        assert not page.locator("#entry").is_visible()
+        assert not page.get_by_role("alert").is_visible()
+        coded = [["one.jpg", base64.b64encode(photo()).decode()]]
+        page.evaluate(DROP, [".drop", coded])
+        page.wait_for_selector("body[data-state=answered]")
+        assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [
+            0,
+            0,
+            "",
+        ]
+        page.close()
+
+
+def test_a_phone_is_wide_enough(browser: Browser, server: Service) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
     watched = Watched(context.new_page(), server)
     for task in ("Classes", "Objects", "Faces", "Places"):
@@ -258,7 +293,7 @@ def test_a_phone_is_wide_enough(browser: Browser, server: PageServer) -> None:
         watched.drop(("a.jpg", photo(1)), ("b.jpg", photo(2)))
         watched.wait("answered")
         assert watched.page.evaluate("document.documentElement.scrollWidth") <= 360
-        for button in watched.page.locator("button, select").all():
+        for button in watched.page.locator("button:visible, select:visible").all():
             box = button.bounding_box()
             assert box is not None
             assert box["height"] >= 44  # A finger's width.

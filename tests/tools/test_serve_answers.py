@@ -1,4 +1,4 @@
-"""What the page's server answers, of every task, and to bad photos."""
+"""What the service answers, of every task, and to bad photos."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.demo import Demo
+from configs.common import Common
+from configs.serve import Serve
 from tests.conftest import Tool
 from tests.tools.page_client import LIMITS, ask, picture_of, request, serving
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
-from tools.page.serving import PageServer
-from tools.page.showing import decode_upload, open_page
-from tools.recipes import RECIPES
+from tools.service.opening import open_service
+from tools.service.server import Service
+from tools.service.uploads import decode_upload
 
 
 @pytest.fixture(scope="module")
@@ -28,29 +29,34 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def page(models: list[Path]) -> Iterator[PageServer]:
-    server, _ = open_page(Demo(models=tuple(models), port=0, limits=LIMITS), "cpu", RECIPES)
+def page(models: list[Path]) -> Iterator[Service]:
+    server, _ = open_service(
+        Serve(models=tuple(models), port=0, limits=LIMITS, common=Common(device="cpu"))
+    )
     with serving(server):
         yield server
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_answers(page: PageServer, task: str) -> None:
-    query, body = f"model={TASKS.index(task)}", photo()
+def test_every_task_answers(page: Service, task: str) -> None:
+    query, images = f"model={TASKS.index(task)}&draw=true", [photo()]
     if task == "face_embedding":
-        query, body = f"{query}&first={len(body)}", body + photo(1)
-    status, reply = ask(page, query, body)
+        images.append(photo(1))
+    status, reply = ask(page, query, *images)
     assert status == 200, reply
     assert max(picture_of(reply).size) >= 400
     assert set(reply["milliseconds"]) == {"decode", "network", "draw"}
     assert min(reply["milliseconds"].values()) > 0
     assert reply["sizes"][0] == [360, 270]
-    assert reply["rows"]
-    assert all(len(row) == len(reply["columns"]) for row in reply["rows"])
-    assert reply["summary"]
-    listed = json.loads(request(page, "GET", "/models.json")[2])["models"]
-    assert [row["photos"] for row in listed] == [1, 1, 1, 2, 1]
+    shown = reply["shown"]
+    assert shown["rows"]
+    assert all(len(row) == len(shown["columns"]) for row in shown["rows"])
+    assert shown["summary"]
+    assert reply["application"] == task
+    assert len(reply["answers"]) == len(images)
+    listed = json.loads(request(page, "GET", "/v1/models")[2])["models"]
+    assert [row["images"] for row in listed] == [1, 1, 1, 2, 1]
     assert all(row["about"] for row in listed)
     assert all(
         bool(row["note"]) == (name in TASKS[2:]) for row, name in zip(listed, TASKS, strict=True)
@@ -59,18 +65,18 @@ def test_every_task_answers(page: PageServer, task: str) -> None:
 
 @pytest.mark.slow
 def test_numbers_are_those_of_predict(
-    page: PageServer, models: list[Path], tool: Tool, tmp_path: Path
+    page: Service, models: list[Path], tool: Tool, tmp_path: Path
 ) -> None:
     file = tmp_path / "photo.png"
     file.write_bytes(photo(kind="PNG"))
     easy = ("--no-draw", "--json", "--out", tmp_path / "out")
     told = json.loads(tool("predict", models[0], file, *easy)[1])["photos"][0]
-    rows = ask(page, "model=0", file.read_bytes())[1]["rows"]
+    rows = ask(page, "model=0&draw=1", file.read_bytes())[1]["shown"]["rows"]
     assert {name for name, _ in rows} == set(CLASSES)
     assert [name for name, _ in rows] == told["classes"]
     assert [share for _, share in rows] == pytest.approx(told["probabilities"], rel=1e-4)
     found = json.loads(tool("predict", models[1], file, *easy)[1])["annotations"]
-    rows = ask(page, "model=1", file.read_bytes())[1]["rows"]
+    rows = ask(page, "model=1&draw=1", file.read_bytes())[1]["shown"]["rows"]
     assert len(rows) == len(found) > 0
     for row, one in zip(rows, found, strict=True):
         assert row[1:] == pytest.approx([one["score"], *one["bbox"]], abs=0.02)
@@ -78,15 +84,12 @@ def test_numbers_are_those_of_predict(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (400_000, 1), (1, 400_000), (3, 60_000)])
-def test_odd_shapes_are_answered(page: PageServer, shape: tuple[int, int]) -> None:
+def test_odd_shapes_are_answered(page: Service, shape: tuple[int, int]) -> None:
     file = io.BytesIO()
     Image.new("RGB", shape, (90, 120, 60)).save(file, "PNG")
     for number, task in enumerate(TASKS):
-        body = file.getvalue()
-        query = f"model={number}"
-        if task == "face_embedding":
-            query, body = f"{query}&first={len(body)}", body * 2
-        status, reply = ask(page, query, body)
+        images = [file.getvalue()] * (1 + (task == "face_embedding"))
+        status, reply = ask(page, f"model={number}&draw=true", *images)
         assert status == 200, reply
         assert max(picture_of(reply).size) < 3000
 
@@ -98,12 +101,13 @@ def test_a_gallery_is_searched(models: list[Path], tmp_path: Path) -> None:
     for seed in range(3):
         (gallery / f"{seed}.jpg").write_bytes(photo(seed))
     (gallery / "bad.jpg").write_text("no picture")
-    config = Demo(models=(models[3],), port=0, gallery=gallery)
-    server, shelf = open_page(config, "cpu", RECIPES)
+    config = Serve(models=(models[3],), port=0, gallery=gallery, common=Common(device="cpu"))
+    server, shelf = open_service(config)
     with serving(server):
-        assert shelf.describe()[0]["photos"] == 1
-        status, reply = ask(server, "model=0", photo(1))
-    assert status == 200, reply
+        assert shelf.describe()[0]["images"] == 1
+        status, answer = ask(server, "draw=true", photo(1))
+    assert status == 200, answer
+    reply = answer["shown"]
     assert reply["rows"][0][0] == "1.jpg"
     assert reply["rows"][0][1] == pytest.approx(0, abs=1e-5)
     assert len(reply["rows"]) == 3
@@ -111,8 +115,8 @@ def test_a_gallery_is_searched(models: list[Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", ["/", "/page.js", "/page.css", "/icon.svg", "/models.json"])
-def test_pages_are_locked_up(page: PageServer, path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/page.js", "/page.css", "/icon.svg", "/v1/models"])
+def test_pages_are_locked_up(page: Service, path: str) -> None:
     status, headers, content = request(page, "GET", path)
     assert status == 200
     assert content
@@ -184,7 +188,7 @@ def test_bytes_that_look_like_scans_by_chance_are_no_attack() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
-def test_bad_photos_are_refused(page: PageServer, name: str) -> None:
+def test_bad_photos_are_refused(page: Service, name: str) -> None:
     body, wanted, word = BAD[name]
     status, reply = ask(page, "model=0", body)
     assert status == wanted, reply
@@ -193,22 +197,23 @@ def test_bad_photos_are_refused(page: PageServer, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "body", "status", "word"),
+    ("query", "images", "status", "word"),
     [
-        ("model=9", photo(), 400, "no model 9"),
-        ("model=-1", photo(), 400, "whole number"),
-        ("model=1&model=2", photo(), 400, "once"),
-        ("model=" + "9" * 40, photo(), 400, "whole number"),
-        ("model=3", photo(), 400, "2 image(s)"),
-        ("model=0&first=10", photo(), 400, "1 image(s)"),
-        ("model=3&first=0", photo(), 422, "empty"),
-        ("model=3&first=999999", photo(), 422, "empty"),
-        ("model=0", bytes(1_000_001), 413, "--megabytes"),
+        ("model=9", [photo()], 400, "no model '9'"),
+        ("model=-1", [photo()], 400, "no model '-1'"),
+        ("model=1&model=2", [photo()], 400, "once"),
+        ("model=" + "9" * 40, [photo()], 400, "no model"),
+        ("model=0&draw=maybe", [photo()], 400, "true or false"),
+        ("model=3&draw=true", [photo()], 400, "2 image(s)"),
+        ("model=0", [photo(), photo()], 400, "1 image(s)"),
+        ("model=3", [photo()] * 3, 400, "at most 2"),
+        ("model=3", [photo(), b""], 422, "empty"),
+        ("model=0", [bytes(1_000_001)], 413, "--megabytes"),
     ],
 )
 def test_bad_questions_are_refused(
-    page: PageServer, query: str, body: bytes, status: int, word: str
+    page: Service, query: str, images: list[bytes], status: int, word: str
 ) -> None:
-    found, reply = ask(page, query, body)
+    found, reply = ask(page, query, *images)
     assert found == status, reply
     assert word in reply["error"]

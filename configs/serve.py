@@ -1,4 +1,4 @@
-"""Flags of the page. It imports nothing slow, because --help is built from it."""
+"""Flags of the service. It imports nothing slow, because --help is built from it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LimitSpec:
     """Largest permitted image, in millions of pixels, read from its header before decoding."""
     concurrent: int = 2
     """Number of answers that are computed at the same time."""
-    queue: int = 8
+    queue: int = 64
     """Number of requests that may wait; further requests are refused with status 503."""
     connections: int = 1024
     """Number of open connections permitted per address. Beyond it, connections that have sent no
@@ -65,26 +65,48 @@ class LimitSpec:
 
 
 @dataclass(frozen=True)
-class Demo(SpecialFlags):
-    """Serve a web page on this machine that shows a model's answers for images you drop on it.
+class BatchSpec:
+    """How images of several requests are computed together, by models that can do so."""
 
-    Open the address that is printed; Ctrl-C stops the server. Images are kept in memory while they
-    are processed, and neither stored nor logged. The page loads nothing from other servers.
+    batch: int = 4
+    """Largest number of images that are computed together; 1 computes each separately. On a CPU,
+    more take more time each in a detector; a GPU may gain from more."""
+    batch_milliseconds: float = 5.0
+    """Longest time in milliseconds for which an image waits for others that are still being
+    decoded; it never waits if no other request is in progress."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "batch")
+        require_at_least(self, 0, "batch_milliseconds")
+
+
+@dataclass(frozen=True)
+class Serve(SpecialFlags):
+    """Serve models on this machine: an HTTP interface for programs, and a web page to try them.
+
+    Open the address that is printed, or send images to /v1/predict; /openapi.json describes it.
+    Ctrl-C stops the server. Images are kept in memory while they are processed, and neither stored
+    nor logged. The page loads nothing from other servers.
     """
 
-    FOR_ALL = ("models", "host", "port", "public_name", "limits", "common")
+    FOR_ALL = (
+        "models", "host", "port", "public_name", "token_file", "limits", "batching", "common"
+    )  # fmt: skip
 
     models: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Run folders, folders of runs, weights files or exports; by default everything below runs/.
     """
     host: str = LOOPBACK
     """Address to listen on. With any other than the default, everyone who can reach this machine
-    can use the page: it has no password and no encryption."""
+    can use the models, unless a token is required; there is no encryption."""
     port: int = 8000
     """Port to listen on; 0 takes any free port."""
     public_name: str | None = None
-    """Host name under which a proxy offers the page, such as demo.example. Only requests to IP
-    addresses, localhost, --host and this name are answered."""
+    """Host name under which a proxy or another container reaches the service, such as
+    demo.example. Only requests to IP addresses, localhost, --host and this name are answered."""
+    token_file: Path | None = None
+    """File that contains a token, which every request for answers must then carry as
+    "Authorization: Bearer TOKEN". By default the environment variable MOBILENETS_TOKEN, if set."""
     gallery: Path | None = None
     """For faces: folder of images in which to find the nearest faces; by default the page compares
     two images."""
@@ -96,6 +118,7 @@ class Demo(SpecialFlags):
     """For faces: file face_detection_yunet_2023mar.onnx, with which OpenCV's YuNet finds and
     aligns the faces."""
     limits: LimitSpec = field(default_factory=LimitSpec)
+    batching: BatchSpec = field(default_factory=BatchSpec)
     post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=SHOWN_SCORE))
     places: DecodeSpec = field(default_factory=DecodeSpec)
     common: Common = field(default_factory=Common)
@@ -108,7 +131,7 @@ class Demo(SpecialFlags):
                 f"--public-name {self.public_name}: give the host name alone, as demo.example"
             )
         if self.common.out is not None:
-            raise InputError(f"--out {self.common.out}: the page writes nothing; leave it out")
+            raise InputError(f"--out {self.common.out}: the service writes nothing; leave it out")
         if self.gallery is not None and not self.gallery.is_dir():
             raise InputError(f"--gallery {self.gallery}: no such folder")
         if self.detector is not None and self.alignment not in ("auto", "five_points"):

@@ -1,0 +1,1 @@
+"""The service: models over HTTP, for programs and for the page."""
