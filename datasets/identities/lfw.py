@@ -13,7 +13,7 @@ from datasets.identities.structure import FaceData, assemble_faces
 from datasets.images import pictures_below
 from datasets.labels.folders import class_folders
 from datasets.ledger import note_entries
-from datasets.text import read_text
+from datasets.text import number_in, read_text
 from datasets.types import FacePairs
 
 PAIRS_NAME = "pairs.txt"
@@ -79,7 +79,7 @@ def read_pairs(file: Path, data: FaceData) -> FacePairs:
         InputError: Under the same conditions as in :func:`read_lfw`.
     """
     rows = [(number, _words(line)) for number, line in _lines(file)]
-    counts = [int(word) if word.isdigit() else 0 for word in rows[0][1]] if rows else []
+    counts = [number_in(word) or 0 for word in rows[0][1]] if rows else []
     if len(counts) not in (1, 2) or min(counts) < 1:
         raise InputError(f"{file}: line 1: no number of folds and pairs, as '10 300'")
     num_folds, each = (1, *counts)[-2:]
@@ -173,12 +173,14 @@ def _photos(file: Path, number: int, words: list[str], places: dict[str, int]) -
 
 def _stems(file: Path, number: int, words: list[str]) -> tuple[str, str]:
     """Names of the two images of a line, without suffix."""
-    if len(words) not in (3, 4) or not (words[1].isdigit() and words[-1].isdigit()):
+    numbers = [number_in(word) for word in (words[1], words[-1])] if len(words) in (3, 4) else []
+    first, second = numbers or (None, None)
+    if first is None or second is None:
         raise InputError(
             f"{file}: line {number}: neither name, number, number nor name, number, name, number"
         )
     other = words[-2 if len(words) == 4 else 0]
-    return f"{words[0]}_{int(words[1]):04d}", f"{other}_{int(words[-1]):04d}"
+    return f"{words[0]}_{first:04d}", f"{other}_{second:04d}"
 
 
 def _dealt(same: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -37,9 +37,10 @@ SCHEMA: dict[str, Any] = {
             "items": {
                 "type": "object",
                 "additionalProperties": False,
-                "required": ["category_id", "bbox", "area", "iscrowd", "score"],
+                "required": ["category_id", "category", "bbox", "area", "iscrowd", "score"],
                 "properties": {
                     "category_id": {"type": "integer", "description": "Number of the class."},
+                    "category": {"type": "string", "description": "Name of the class."},
                     "bbox": {
                         "type": "array",
                         "items": {"type": "number"},

@@ -29,7 +29,7 @@ _SMALLER = {"ssd300": (240, 180)}
 
 
 def _answers(card: Card, facts: Facts, options: DetectOptions, path: Path) -> BoxAnswers:
-    refuse_other_post(options, facts["post"], path)
+    refuse_other_post(options, facts.get("post", {}), path)
     own = facts["post"]["score_threshold"]
     for name, least in options.keep.thresholds.items():
         if least < own:

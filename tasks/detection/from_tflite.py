@@ -181,6 +181,9 @@ class LiteRtDetector(nn.Module):
             raise _refused(path, error) from error
         self._tensors = {row["name"]: row for row in self._runtime.get_tensor_details()}
         self._boxes, self._scores, _ = read_tflite(path).inputs
+        for name in (self._boxes, self._scores):
+            if name not in self._tensors:
+                raise InputError(f"{path}: damaged: LiteRT finds no tensor {name!r:.80}")
         self._input = self._runtime.get_input_details()[0]
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor]:

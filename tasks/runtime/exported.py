@@ -110,7 +110,7 @@ class Exported:
     @property
     def precision(self) -> str:
         """``float32`` or ``int8``."""
-        return str(self.facts["precision"])
+        return str(self.facts.get("precision", "float32"))
 
     @property
     def cells(self) -> NDArray[np.int64]:

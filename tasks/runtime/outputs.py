@@ -13,6 +13,7 @@ from datasets.errors import InputError
 from tasks.weights.card import Card
 
 _OF_BOXES = ("boxes", "scores", "labels")
+_OF_OTHERS = ("probabilities", "embedding")
 
 
 def class_counts(card: Card) -> dict[str, int]:
@@ -51,6 +52,9 @@ def refuse_other_outputs(
             needed = f"{count} classes for each of {num_images} images"
             raise _error(path, f"{start}probabilities", probabilities.shape, needed)
         names = [f"{start}{part}" for part in _OF_BOXES]
+        if not any(f"{start}{part}" in outputs for part in (*_OF_BOXES, *_OF_OTHERS)):
+            there = ", ".join(outputs) or "none"
+            raise InputError(f"{path}: has no output of its task ({there}): export it again")
         if any(name in outputs for name in names):
             _refuse_other_boxes(path, outputs, names, count)
 

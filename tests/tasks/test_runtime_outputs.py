@@ -5,12 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from backbone.typed_fields import refuse_other_types
 from datasets.errors import InputError
+from datasets.identities.opening import open_faces
 from datasets.labels.tiny_imagenet import find_splits
+from tasks.detection.application import DETECTION
+from tasks.detection.spec import DetectOptions
 from tasks.distillation.targets import TargetHeader
+from tasks.runtime.open import open_export
 from tasks.runtime.outputs import refuse_other_outputs
+from tests.exports import Exports
 
 FILE = Path("model.onnx")
 BOXES = {"boxes": np.zeros((1, 5, 4)), "scores": np.zeros((1, 5)), "labels": np.zeros((1, 5), int)}
@@ -62,3 +68,25 @@ def test_a_class_that_is_no_folder_is_refused(tmp_path: Path) -> None:
         (tmp_path / "wnids.txt").write_text(f"n00\n{name}\n")
         with pytest.raises(InputError, match=r"wnids\.txt: class .* cannot be the name of a file"):
             find_splits(tmp_path)
+
+
+def test_an_output_of_no_task_is_refused() -> None:
+    with pytest.raises(InputError, match=r"model\.onnx: has no output of its task \(prob\)"):
+        refuse_other_outputs(FILE, {"prob": np.zeros((1, 3))}, 1, {"": 3})
+
+
+def test_thresholds_that_are_missing_are_named(exports: Exports) -> None:
+    exported = open_export(exports.file("ssd"), 1)
+    facts = {name: value for name, value in exported.facts.items() if name != "post"}
+    with pytest.raises(InputError, match=r"its thresholds cannot be read .* is missing"):
+        DETECTION.answers(exported.card, facts, DetectOptions(), FILE)
+
+
+def test_digits_of_other_scripts_are_no_numbers(tmp_path: Path) -> None:
+    (tmp_path / "pairs.txt").write_text("1\nAda\t\u00b2\t2\nAda\t1\tBob\t2\n", encoding="utf-8")
+    for person in ("Ada", "Bob"):
+        (tmp_path / person).mkdir()
+        for number in (1, 2):
+            Image.new("RGB", (8, 8)).save(tmp_path / person / f"{person}_{number:04d}.jpg")
+    with pytest.raises(InputError, match=r"pairs\.txt: line 2: neither name, number"):
+        open_faces(tmp_path, "val")
