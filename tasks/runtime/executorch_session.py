@@ -83,6 +83,8 @@ def _load(path: Path) -> Any:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not data[4:8].isascii():  # The runtime ends the process when it reports such a mark.
+        raise _refused(path, ValueError("damaged at its beginning"))
     try:
         return import_executorch(path).Runtime.get().load_program(data)
     except RuntimeError as error:

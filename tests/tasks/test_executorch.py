@@ -63,6 +63,15 @@ def test_a_part_of_a_file_is_refused(written: Path, share: float, tmp_path: Path
         ExecuTorchSession(file)
 
 
+def test_a_damaged_mark_does_not_end_the_process(written: Path, tmp_path: Path) -> None:
+    file, data = tmp_path / "model.pte", written.read_bytes()
+    file.write_bytes(data[:4] + b"ET\xff2" + data[8:])
+    with pytest.raises(
+        InputError, match=r"model\.pte: not an ExecuTorch program .*damaged at its"
+    ):
+        ExecuTorchSession(file)
+
+
 def test_a_file_without_a_card_is_told(tmp_path: Path) -> None:
     from executorch.exir import to_edge_transform_and_lower
 
