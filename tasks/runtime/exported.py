@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from tasks.runtime.outputs import class_counts, refuse_other_outputs
+from tasks.runtime.outputs import NamedOutputs, class_counts, refuse_other_outputs
 from tasks.runtime.session import (
     BARE,
     CARD_KEY,
@@ -172,7 +172,7 @@ class Exported:
         rows = [{name: rows[k] for name, rows in named.items()} for k in range(len(images))]
         if self._squares:
             rows = [boxes_on_photo(row, self._squares, images[0]) for row in rows]
-        return [without_padding(row) for row in rows]
+        return [NamedOutputs(self.path, without_padding(row)) for row in rows]
 
 
 def cells_of(facts: Mapping[str, Any], path: Path) -> NDArray[np.int64]:

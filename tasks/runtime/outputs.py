@@ -13,7 +13,26 @@ from datasets.errors import InputError
 from tasks.weights.card import Card
 
 _OF_BOXES = ("boxes", "scores", "labels")
-_OF_OTHERS = ("probabilities", "embedding")
+
+
+class NamedOutputs(dict[str, NDArray[Any]]):
+    """Outputs of an image by name; one that is asked for and is not there is named.
+
+    Args:
+        path: Path of the export, for messages.
+        found: The outputs.
+    """
+
+    def __init__(self, path: Path, found: Mapping[str, NDArray[Any]]) -> None:
+        super().__init__(found)
+        self._path = path
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        """Raise an InputError."""
+        there = ", ".join(self) or "none"
+        raise InputError(
+            f"{self._path}: has no output {name!r} (it has {there}): damaged; export it again"
+        )
 
 
 def class_counts(card: Card) -> dict[str, int]:
@@ -52,9 +71,6 @@ def refuse_other_outputs(
             needed = f"{count} classes for each of {num_images} images"
             raise _error(path, f"{start}probabilities", probabilities.shape, needed)
         names = [f"{start}{part}" for part in _OF_BOXES]
-        if not any(f"{start}{part}" in outputs for part in (*_OF_BOXES, *_OF_OTHERS)):
-            there = ", ".join(outputs) or "none"
-            raise InputError(f"{path}: has no output of its task ({there}): export it again")
         if any(name in outputs for name in names):
             _refuse_other_boxes(path, outputs, names, count)
 

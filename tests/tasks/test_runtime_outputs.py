@@ -15,7 +15,7 @@ from tasks.detection.application import DETECTION
 from tasks.detection.spec import DetectOptions
 from tasks.distillation.targets import TargetHeader
 from tasks.runtime.open import open_export
-from tasks.runtime.outputs import refuse_other_outputs
+from tasks.runtime.outputs import NamedOutputs, refuse_other_outputs
 from tests.exports import Exports
 
 FILE = Path("model.onnx")
@@ -70,9 +70,12 @@ def test_a_class_that_is_no_folder_is_refused(tmp_path: Path) -> None:
             find_splits(tmp_path)
 
 
-def test_an_output_of_no_task_is_refused() -> None:
-    with pytest.raises(InputError, match=r"model\.onnx: has no output of its task \(prob\)"):
-        refuse_other_outputs(FILE, {"prob": np.zeros((1, 3))}, 1, {"": 3})
+def test_an_output_that_is_asked_for_and_missing_is_named() -> None:
+    found = NamedOutputs(FILE, {"prob": np.zeros(3)})
+    assert found["prob"].shape == (3,)
+    assert "probabilities" not in found
+    with pytest.raises(InputError, match=r"model\.onnx: has no output 'prob.* \(it has prob\)"):
+        _ = found["probabilities"]
 
 
 def test_thresholds_that_are_missing_are_named(exports: Exports) -> None:
