@@ -12,6 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
+from datasets.names import shown
 
 
 class Labelled(NamedTuple):
@@ -58,8 +59,8 @@ def voc_text(file: PurePath, size: tuple[int, int], found: Iterable[Labelled]) -
         InputError: If the name of a class cannot be written as XML.
     """
     root = Element("annotation")
-    SubElement(root, "folder").text = file.parent.name
-    SubElement(root, "filename").text = file.name
+    SubElement(root, "folder").text = shown(file.parent.name)
+    SubElement(root, "filename").text = shown(file.name)
     sides = SubElement(root, "size")
     for key, value in zip(("width", "height", "depth"), (*size, 3), strict=True):
         SubElement(sides, key).text = str(value)

@@ -107,10 +107,11 @@ def _images() -> list[Reader]:
 
 
 def _read_film(root: Path, _: Random) -> None:
-    from tools.flows.videos import frames_of
+    from tools.flows.videos import Film, OpenedFilm
 
-    for _frame in frames_of(cv2.VideoCapture(str(root / "film.avi"))):
-        pass
+    with OpenedFilm(Film(root / "film.avi"), "film.avi") as film:
+        for _frame in film.frames(0, 1):
+            pass
 
 
 def _write_bin(root: Path) -> None:

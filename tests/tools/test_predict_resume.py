@@ -20,6 +20,8 @@ from tests.tools.films import write_film
 from tests.tools.predicted import EASY, draw_album, lines_of, names_in
 from tools.flows import journal, predicting, results
 from tools.flows.journal import BAD, LINES, PARTIAL, STATE
+from tools.flows.sources import Entry
+from tools.flows.videos import Film
 
 pytestmark = pytest.mark.slow
 
@@ -198,6 +200,44 @@ def test_parts_make_the_whole(predict: Callable[..., Any]) -> None:
     crops = {name for part in parts for name in contents(part) if name.startswith("crops")}
     assert crops == {name for name in contents(whole) if name.startswith("crops")}
     predict("--part", "1/2", fails="--format json is one object, which cannot be joined")
+
+
+def test_parts_of_other_files(predict: Callable[..., Any], album: Path, tmp_path: Path) -> None:
+    flags = ("--format", "jsonl", "--no-draw", "--part", "2/3")
+    whole, _ = predict(*flags, out="whole")
+    interrupt(whole, (whole / LINES).read_bytes(), tmp_path / "out", "jsonl", Random(2))
+    (album / "new.png").write_bytes((album / "left" / "002.png").read_bytes())
+    predict(*flags, "--resume", fails="the number of files has changed since part 2/3")
+    (album / "new.png").unlink()
+    predict(*flags, "--resume")
+    assert contents(tmp_path / "out") == contents(whole)
+
+
+def test_results_that_are_gone_are_made_anew(predict: Callable[..., Any]) -> None:
+    out, _ = predict("--crops")
+    wanted = contents(out)
+    predict("--crops", fails="crops/ holds files already; move or delete it")
+    (out / "predictions.json").unlink()
+    predict("--crops", "--resume")
+    assert contents(out) == wanted
+
+
+def test_lines_of_a_stream_stay(tmp_path: Path) -> None:
+    """Its frames never come again, even if it is drawn."""
+    rows = [{"file": f"camera 0#{number}"} for number in (0, 4, 9)]
+    (tmp_path / PARTIAL).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    for live, done, frame in ((True, 3, 10), (False, 0, 0)):
+        entry = Entry("camera 0", "camera-0", film=Film(0, live=live))
+        place = journal.Replay(tmp_path, 2, whole_films=True).run([(0, entry)])
+        assert (place.done, place.used, place.frame) == (done, done, frame)
+
+
+def test_a_link_is_not_written_through(predict: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "out" / "left").symlink_to(tmp_path / "victim")
+    predict(fails="out/left leads out of it by a link")
+    assert not list((tmp_path / "victim").iterdir())
 
 
 def test_more_parts_than_files(tool: Tool, exports: Exports, album: Path, tmp_path: Path) -> None:

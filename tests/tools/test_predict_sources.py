@@ -128,9 +128,43 @@ def test_what_stands_for_nothing(argument: str, why: str, seen: Seen) -> None:
 def test_originals_in_the_output_are_refused(tmp_path: Path, seen: Seen) -> None:
     draw_album(tmp_path / "out", 2)
     (tmp_path / "list.txt").write_text("out/left/001.png\n")
-    for argument in (tmp_path / "out/left/001.png", tmp_path / "list.txt", tmp_path / "out/*/*"):
-        with pytest.raises(InputError, match=r"would overwrite .*left/001.png"):
-            seen(argument)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "001.png").symlink_to(tmp_path / "out/left/001.png")
+    (tmp_path / "left").symlink_to(tmp_path / "out/left")
+    for argument in ("out/left/001.png", "list.txt", "out/*/*", "links", "left/001.png"):
+        with pytest.raises(InputError, match=r"would overwrite .*/001.png"):
+            seen(tmp_path / argument)
+    (tmp_path / "left").unlink()
+    (tmp_path / "links" / "001.png").unlink()
+    draw_album(tmp_path / "album", 2)
+    assert seen(tmp_path / "**" / "*.png") == ["album/left/001.png", "album/right/000.png"]
+
+
+def test_names_that_no_folder_takes(seen: Seen, tmp_path: Path) -> None:
+    members = {"a.jpg": jpeg(20), "a.jpg/b.jpg": jpeg(20), "c" * 300 + ".jpg": jpeg(20)}
+    write_tar(tmp_path / "odd.tar", members)
+    assert seen(tmp_path / "odd.tar") == [
+        "odd.tar/a.jpg",
+        "odd.tar/a.jpg_/b.jpg",
+        f"odd.tar/{'c' * 200}",
+    ]
+    (tmp_path / "list.txt").write_text("a\0b/c.jpg\na\0b/d.avi\n")
+    with open_sources([str(tmp_path / "list.txt")], tmp_path / "out") as sources:
+        photo, film = sources
+    assert photo.read is not None
+    assert film.film is not None
+    with pytest.raises(InputError, match=r"b/c.jpg"):
+        photo.read()
+    with pytest.raises(InputError, match=r"b/d.avi: no name that a file can have"):
+        OpenedFilm(film.film, film.name)
+
+
+def test_odd_tables(album: Path, seen: Seen) -> None:
+    (album / "list.csv").write_text('file,label\n"left/001.png,x\nleft/002.png,y\n"a,b.png",z\n')
+    assert seen(album / "list.csv")[1:] == ["left/002.png", "a,b.png"]
+    (album / "list.csv").write_text("a" * 200_000)
+    with pytest.raises(InputError, match=r"list.csv: no table of paths"):
+        seen(album / "list.csv")
 
 
 def test_passwords_are_not_shown() -> None:

@@ -39,6 +39,7 @@ class Place:
         done: Number of results that are kept.
         entry: Number of the entry to continue with.
         frame: Number of its first frame, if it is a film.
+        used: Number of its frames whose results are kept.
     """
 
     lines: int = 0
@@ -46,6 +47,7 @@ class Place:
     done: int = 0
     entry: int = 0
     frame: int = 0
+    used: int = 0
 
 
 class Journal:
@@ -112,17 +114,20 @@ class State:
     Attributes:
         model: Digest of the model.
         options: Flags that determine the results.
+        files: Number of all files, and the bounds of the share; None if they are not known.
         found: Numbers of a complete prediction; None while it runs.
     """
 
     model: str
     options: dict[str, Any]
+    files: list[int] | None = None
     found: dict[str, Any] | None = None
 
     def write(self, folder: Path) -> None:
         """Write the file. Raises OSError if that fails."""
-        data = {"version": _VERSION, "model": self.model, "options": self.options}
-        text = json.dumps(shown_in({**data, "found": self.found}), indent=1)
+        data: dict[str, Any] = {"version": _VERSION, "model": self.model, "options": self.options}
+        data |= {"files": self.files, "found": self.found}
+        text = json.dumps(shown_in(data), indent=1)
         write_text(folder / STATE, text)
 
 
@@ -139,7 +144,10 @@ def read_state(folder: Path) -> State | None:
     try:
         if data["version"] != _VERSION:
             raise InputError(f"{file}: of another version; delete it to begin anew")
-        return State(str(data["model"]), dict(data["options"]), data["found"])
+        found = data["found"]
+        if found is not None and not isinstance(found["images"], int):
+            raise ValueError("it counts no images")
+        return State(str(data["model"]), dict(data["options"]), data.get("files"), found)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: cannot be read ({error}); delete it to begin anew") from error
 
@@ -214,13 +222,13 @@ class Replay:
         """
         begun = False
         for number, entry in entries:
-            self._now = replace(self._now, entry=number, frame=0)
+            self._now = replace(self._now, entry=number, frame=0, used=0)
             if not begun or entry.film is not None:
                 self._end_batch()
             begun = True
             if not self._is_done(number, entry):
                 return self._safe
-        self._now = replace(self._now, entry=self._now.entry + begun, frame=0)
+        self._now = replace(self._now, entry=self._now.entry + begun, frame=0, used=0)
         self._end_batch()
         if self._lines.row is not None:
             self._refuse(self._lines.row["file"], "nothing more")
@@ -243,34 +251,35 @@ class Replay:
         if row is None:
             return False
         if entry.film is not None:
-            return self._is_film_done(number, name, 1 if entry.film.live else self._size)
+            return self._is_film_done(number, name, live=entry.film.live)
         if row["file"] != name:
             self._refuse(row["file"], entry.name)
-        self._count(number + 1, 0, self._size)
+        self._now = replace(self._now, entry=number + 1)
+        self._count(self._size)
         return True
 
-    def _count(self, entry: int, frame: int, size: int) -> None:
+    def _count(self, size: int) -> None:
         """Pass over a result; after the last one of a batch the place is safe."""
-        end, done = self._lines.take(), self._now.done + 1
-        self._now = replace(self._now, lines=end, done=done, entry=entry, frame=frame)
+        self._now = replace(self._now, lines=self._lines.take(), done=self._now.done + 1)
         self._in_batch = (self._in_batch + 1) % size
         if not self._in_batch:
             self._safe = self._now
 
-    def _is_film_done(self, number: int, name: str, size: int) -> bool:
-        before, frame = self._safe, -1
+    def _is_film_done(self, number: int, name: str, *, live: bool) -> bool:
+        before, frame, size = self._safe, -1, 1 if live else self._size
         while (row := self._lines.row) is not None:
             film, _, text = row["file"].rpartition("#")
             if film != name or not text.isdecimal() or int(text) <= frame:
                 break
             frame = int(text)
-            self._count(number, frame + 1, size)
-        if row is None:  # There may be more frames.
-            self._safe = before if self._whole else self._safe
+            self._now = replace(self._now, frame=frame + 1, used=self._now.used + 1)
+            self._count(size)
+        if row is None:  # There may be more frames. Those of a stream never come again.
+            self._safe = before if self._whole and not live else self._safe
             return False
         if frame < 0:
             self._refuse(row["file"], name)
-        self._now = replace(self._now, entry=number + 1, frame=0)
+        self._now = replace(self._now, entry=number + 1, frame=0, used=0)
         self._end_batch()
         return True
 

@@ -74,23 +74,35 @@ def begin(args: Predict, results: Results, sources: Sources) -> Iterator[Begun]:
         )
     make_folder(folder)
     with holding(folder / _LOCK, str(folder)):
-        state = State(digest_of(args.weights), _options(args))
+        state = State(digest_of(args.weights), _options(args), [sources.count, *bounds])
         old = read_state(folder) if args.resume or has_begun(folder) else None
         if old is None:
-            yield _anew(folder, state, bounds)
+            yield _anew(results, state, bounds)
         elif not args.resume and old.found is None:
             raise InputError(
                 f"--out {folder}: holds an unfinished prediction: go on with it by --resume, or "
                 f"delete {folder / STATE}"
             )
         elif not args.resume:
-            yield _anew(folder, state, bounds)
+            yield _anew(results, state, bounds)
         else:
             refuse_other(state, old, folder)
+            if args.share[1] > 1 and old.files is not None and old.files != state.files:
+                raise InputError(
+                    f"--resume {folder}: the number of files has changed since part {args.part} "
+                    "was begun, so the parts no longer fit together; name another --out for each"
+                )
             yield _again(args, results, old, sources, bounds)
 
 
-def _anew(folder: Path, state: State, bounds: tuple[int, int]) -> Begun:
+def _anew(results: Results, state: State, bounds: tuple[int, int]) -> Begun:
+    folder = results.folder
+    for name in results.made():
+        if any((folder / name).glob("*")):  # Of other images, or corrected by hand since.
+            raise InputError(
+                f"--out {folder}: {name}/ holds files already; move or delete it, or name "
+                "another --out"
+            )
     Journal(folder, Place()).close()
     state.write(folder)
     return Begun(state, Place(entry=bounds[0]), bounds)
@@ -104,11 +116,14 @@ def _again(
     bounds: tuple[int, int],
 ) -> Begun:
     folder = results.folder
-    if state.found is not None:
-        (folder / PARTIAL).unlink(missing_ok=True)
+    lines, last = folder / PARTIAL, results.file
+    if state.found is not None and last.exists():
+        lines.unlink(missing_ok=True)
         return Begun(state, Place(entry=bounds[1]), bounds, state.found)
     remove_unfinished(folder, below=True)
-    lines, last = folder / PARTIAL, results.file
+    if state.found is not None:  # The file with all results has been deleted.
+        state.found = None
+        state.write(folder)
     if last == folder / LINES and last.exists() and not lines.exists():
         last.replace(lines)  # It was complete but for the last step.
     replay = Replay(folder, args.batch_size, whole_films=args.draw)
@@ -148,9 +163,9 @@ def finish(
     if begun.found is None:
         first, last = begun.bounds
         if not has_begun(folder) and last > first:
-            for name in (PARTIAL, STATE, BAD):
+            for name in (PARTIAL, STATE):
                 (folder / name).unlink(missing_ok=True)
-            raise InputError(_NONE)
+            raise InputError(f"{_NONE}; the reasons are in {folder / BAD}")
         counts = results.finish()
         begun.state.found = begun.found = {**counts, "unreadable": bad}
         begun.state.write(folder)

@@ -69,6 +69,8 @@ def predict(
     with open_sources(args.paths, folder) as sources:
         if application.use_note:
             cli.say(application.use_note)
+        if (args.every > 1 or args.frames) and not sources.films:
+            cli.say("--every and --frames have no effect: there are only images")
         with begin(args, results, sources) as begun:
             if begun.found is None:
                 work = _Prediction(args, _predictor(args, model, device), results, begun)
@@ -179,7 +181,8 @@ class _Prediction:
                 kept = suffix if suffix.lower() in DRAWN_AS else ".jpg"
                 drawn = self._drawn.unique(stem, ".mp4" if entry.film is not None else kept)
             if self._results.needs_names():
-                labels = self._labels.unique(stem, "")
+                # Frames have a folder of their own, which no image's stem is.
+                labels = self._labels.unique(stem if entry.film is None else entry.place, "")
             yield (number, entry), _Paths(drawn, labels)
 
     def _images(self, group: Iterable[tuple[Numbered, _Paths]]) -> None:
@@ -208,7 +211,7 @@ class _Prediction:
         for item, answer in zip(batch, answers, strict=True):
             rows.append(self._row(item, answer))
             if item.paths.drawn:
-                path = self._results.drawn / item.paths.drawn
+                path = self._results.path(self._results.drawn / item.paths.drawn)
                 jobs.append(self._writers.submit(self._draw, path, item.image, answer))
             if item.paths.labels:
                 found = Found(rows[-1], item.image)
@@ -229,10 +232,10 @@ class _Prediction:
     def _commit(self, left: int) -> None:
         """Write the results of batches of which everything else is written, but for the last."""
         while len(self._pending) > left:
-            rows, jobs = self._pending.popleft()
-            for job in jobs:
+            # Ctrl-C while it waits must not lose the batch: a stream then still ends in order.
+            for job in self._pending[0][1]:
                 job.result()
-            self._journal.add(rows)
+            self._journal.add(self._pending.popleft()[0])
 
     def _fail(self, number: int, entry: Entry, why: str) -> None:
         if self._args.strict:
@@ -243,40 +246,48 @@ class _Prediction:
     def _film(self, number: int, entry: Entry, paths: _Paths) -> None:
         """Process a video or stream."""
         assert entry.film is not None
-        first = self._place.frame if number == self._place.entry else 0
+        begun = number == self._place.entry
+        first, used = (self._place.frame, self._place.used) if begun else (0, 0)
         try:
             opened = OpenedFilm(entry.film, entry.name)
         except InputError as error:
             self._fail(number, entry, str(error))
         else:
             with opened:
-                count = self._frames_of(opened, entry, paths, first)
+                count = self._frames_of(opened, entry, paths, (first, used))
             self._commit(0)
+            if opened.is_cut and not self._args.frames and (count or first):
+                there = f"{opened.seen} of {opened.count} frames could be decoded"
+                cli.say(f"warning: {shown(entry.name)}: {there}; the video is damaged")
             if not count and not first:
                 none = "no frame came" if entry.film.live else "holds no frame that can be decoded"
                 self._fail(number, entry, f"{shown(entry.name)}: {none}")
         self._bar.update()
 
-    def _frames_of(self, opened: OpenedFilm, entry: Entry, paths: _Paths, first: int) -> int:
+    def _frames_of(
+        self, opened: OpenedFilm, entry: Entry, paths: _Paths, done: tuple[int, int]
+    ) -> int:
         """Process the frames of a film, and draw them as a video; returns their number."""
-        args, count = self._args, 0
+        args, count, (first, used) = self._args, 0, done
         live = entry.film is not None and entry.film.live
-        frames = opened.frames(first, args.every)
-        if args.frames:
+        frames: Iterator[tuple[int, Image]] = opened.frames(first, args.every)
+        if args.frames and live:  # Their numbers have gaps.
+            frames = islice(frames, max(0, args.frames - used))
+        elif args.frames:
             most = args.frames * args.every
             frames = takewhile(lambda one: one[0] < most, frames)
         bar = tqdm(
             desc=shown(PurePosixPath(entry.name).name),
             total=_total(opened.count, args),
-            initial=first // args.every,
+            initial=used,
             unit="frame",
             delay=1,
         )
         with bar, ExitStack() as stack:
-            path = self._results.drawn / paths.drawn
-            drawn = VideoFile(path, opened.rate / args.every) if paths.drawn else None
-            if drawn is not None:
-                stack.enter_context(drawn)
+            drawn: VideoFile | None = None
+            if paths.drawn:
+                path = self._results.path(self._results.drawn / paths.drawn)
+                drawn = stack.enter_context(VideoFile(path, opened.rate / args.every))
             try:
                 for batch in batches(frames, 1 if live else args.batch_size):
                     self._frames(entry, batch, paths, drawn)
@@ -302,7 +313,7 @@ class _Prediction:
             if drawn is not None:
                 drawn.write(self._predictor.answers.draw(image, answer))
             if paths.labels:
-                found, place = Found(rows[-1], image), f"{paths.labels}_{number:06d}"
+                found, place = Found(rows[-1], image), f"{paths.labels}/{number:06d}"
                 jobs.append(self._writers.submit(self._results.write_labels, found, place))
         self._pending.append((rows, jobs))
         self._commit(1)

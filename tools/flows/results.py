@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,7 +16,7 @@ import numpy as np
 from configs.tools import ResultFormat
 from datasets.boxes.label_texts import Labelled, voc_text, yolo_names, yolo_text
 from datasets.errors import InputError
-from datasets.images import Image
+from datasets.images import SUFFIXES, Image
 from datasets.names import safe_name, shown
 from datasets.types import ClassMap
 from tasks.application import PhotoApplication
@@ -89,13 +90,32 @@ class Results:
         return self.folder / _FILES.get(self.form, LINES)
 
     @property
-    def drawn(self) -> Path:
-        """Folder of drawn images, apart from label files."""
-        return self.folder / "drawn" if self.form in _NEED_BOXES else self.folder
+    def drawn(self) -> PurePath:
+        """Folder of drawn images below the output folder, apart from label files."""
+        return PurePath("drawn" if self.form in _NEED_BOXES else "")
 
     def needs_names(self) -> bool:
         """Whether something is written for each image."""
         return self.form in _NEED_BOXES or self.crops
+
+    def made(self) -> list[str]:
+        """Folders that hold nothing but what is written for images."""
+        labels = {"yolo": [_LABELS], "voc": [_XMLS]}.get(self.form, [])
+        return [*labels, *([_CROPS] if self.crops else [])]
+
+    def path(self, place: str | PurePath) -> Path:
+        """Where something is written, from its path below the output folder.
+
+        Raises:
+            InputError: If a link there leads out of the output folder.
+        """
+        path, home = self.folder / place, os.path.realpath(self.folder)
+        real = os.path.realpath(path.parent)
+        if real != home and not real.startswith(home + os.sep):
+            raise InputError(
+                f"--out {self.folder}: {shown(path.parent)} leads out of it by a link"
+            )
+        return path
 
     def row(self, name: str, image: Image, told: Row) -> Row:
         """The row of an answer as plain data."""
@@ -110,20 +130,20 @@ class Results:
         if self.form == "yolo":
             columns = [self._columns[one["category_id"]] for one in objects]
             boxes = np.array([_corners(one) for one in objects], np.float64)
-            _write(
-                self.folder / _LABELS / f"{place}.txt", yolo_text(columns, boxes, size).encode()
-            )
+            text = yolo_text(columns, boxes, size).encode()
+            _write(self.path(f"{_LABELS}/{place}.txt"), text)
         if self.form == "voc":
             suffix = PurePath(row["file"]).suffix
+            suffix = suffix if suffix.lower() in SUFFIXES else ".jpg"  # Of a frame.
             labelled = [Labelled(one["category"], np.array(_corners(one))) for one in objects]
             text = voc_text(PurePosixPath(f"{place}{suffix}"), size, labelled)
-            _write(self.folder / _XMLS / f"{place}.xml", text)
+            _write(self.path(f"{_XMLS}/{place}.xml"), text)
         if self.crops:
             for number, one in enumerate(objects, start=1):
                 cut = _cut(found.image, _corners(one))
-                folder = self.folder / _CROPS / safe_name(one["category"])
+                folder = f"{_CROPS}/{safe_name(one['category'])}"
                 if cut.size:
-                    write_picture(folder / f"{place}_{number}.jpg", cut)
+                    write_picture(self.path(f"{folder}/{place}_{number}.jpg"), cut)
 
     def _objects(self, row: Row) -> list[Row]:
         objects = self._application.objects

@@ -33,6 +33,8 @@ _LISTS = frozenset({".txt", ".csv"})
 # First cells of CSV files that are titles rather than paths.
 _TITLES = frozenset({"file", "file_name", "filename", "path", "image", "image_path", "name"})
 _MARK = b"\xef\xbb\xbf"
+# Suffixes of what is written, which no folder beside it may have.
+_WRITTEN = SUFFIXES | {".mp4", ".txt", ".xml"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Sources:
     Attributes:
         count: Number of entries.
         live: Whether there is a stream or camera.
+        films: Whether there is a video, stream or camera.
 
     Raises:
         InputError: If an original lies in the output folder, where results could overwrite it.
@@ -85,7 +88,10 @@ class Sources:
     def __init__(self, sources: Sequence[Source], out: Path) -> None:
         self._sources = sources
         self.live = any(one.live for one in sources)
-        self.count = sum(1 for _ in _outside(iter(self), out))
+        self.count, self.films = 0, False
+        for entry in _outside(iter(self), out):
+            self.count += 1
+            self.films |= entry.film is not None
 
     def __iter__(self) -> Iterator[Entry]:
         """Go through all entries."""
@@ -115,8 +121,8 @@ def open_sources(arguments: Sequence[str], out: Path) -> Iterator[Sources]:
     with tempfile.TemporaryFile() as spool:
         found = Sources([_source(one, out, spool) for one in arguments], out)
         if not found.count:
-            known = ", ".join(sorted(SUFFIXES))
-            raise InputError(f"{', '.join(arguments)}: no images there (looked for {known})")
+            known, given = ", ".join(sorted(SUFFIXES)), map(without_password, arguments)
+            raise InputError(f"{', '.join(given)}: no images there (looked for {known})")
         yield found
 
 
@@ -125,15 +131,24 @@ def _outside(entries: Iterable[Entry], out: Path) -> Iterator[Entry]:
     home = os.path.realpath(out)
     last: str | None = None
     for entry in entries:
-        if entry.parent is not None and entry.parent != last:
-            last = entry.parent
-            place = os.path.realpath(last)
-            if place == home or place.startswith(home + os.sep):
+        # A name with a NUL is that of no file; reading it says so.
+        if entry.parent is not None and "\0" not in entry.name:
+            places = [entry.name] if os.path.islink(entry.name) else []  # noqa: PTH114 (millions)
+            if entry.parent != last:
+                last = entry.parent
+                places.append(last)
+            if any(_is_below(place, home) for place in places):
                 raise InputError(
                     f"--out {out}: would overwrite {shown(entry.name)}, which lies there; choose "
                     "another folder"
                 )
         yield entry
+
+
+def _is_below(place: str, home: str) -> bool:
+    """Whether a path leads to a folder, or below it."""
+    real = os.path.realpath(place)
+    return real == home or real.startswith(home + os.sep)
 
 
 def _source(argument: str, out: Path, spool: BinaryIO) -> Source:
@@ -153,7 +168,7 @@ def _source(argument: str, out: Path, spool: BinaryIO) -> Source:
         camera = Entry(f"camera {argument}", f"camera-{argument}", film=film)
         return Source(partial(_one, camera), live=True)
     if glob.has_magic(argument) and not is_there(path):
-        return _of_pattern(argument, spool)
+        return _of_pattern(argument, spool, out)
     if not is_there(path):
         raise InputError(f"{shown(argument)}: no such file or folder")
     if path.suffix.lower() in _LISTS:
@@ -177,7 +192,14 @@ def _of_file(name: str, base: str | None = None) -> Entry:
 def _of_photo(photo: Photo, base: Path) -> Entry:
     """An image in an archive; names in an archive lead nowhere else."""
     name = str(photo.path)
-    return Entry(name, _below(name.removeprefix(str(base))), read=photo.image)
+    *folders, last = map(safe_name, _below(name.removeprefix(str(base))).split("/"))
+    # An archive may hold both a.jpg and a.jpg/b.jpg, a disk may not.
+    parts = [f"{one}_" if _suffix(one) in _WRITTEN else one for one in folders]
+    return Entry(name, "/".join([*parts, last]), read=photo.image)
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (millions of names)
 
 
 def _below(name: str) -> str:
@@ -213,8 +235,11 @@ def _of_archives(path: Path) -> Source:
     return Source(entries)
 
 
-def _of_pattern(pattern: str, spool: BinaryIO) -> Source:
-    """The images and videos that a pattern matches; places are below its fixed folders."""
+def _of_pattern(pattern: str, spool: BinaryIO, out: Path) -> Source:
+    """The images and videos that a pattern matches; places are below its fixed folders.
+
+    Those in the output folder are left out, as in folders, unless there are no others.
+    """
     fixed = list[str]()
     for part in Path(pattern).parts[:-1]:
         if glob.has_magic(part):
@@ -229,6 +254,9 @@ def _of_pattern(pattern: str, spool: BinaryIO) -> Source:
     )
     if not names:
         raise InputError(f"{pattern}: matches no image or video")
+    home = os.path.realpath(out)
+    is_own = {parent: _is_below(parent, home) for parent in set(map(os.path.dirname, names))}
+    names = [name for name in names if not is_own[os.path.dirname(name)]] or names  # noqa: PTH120
     return _spooled((os.fsencode(name) + b"\n" for name in names), spool, None, base)
 
 
@@ -269,7 +297,8 @@ def _of_list(file: Path) -> Source:
     def entries() -> Iterator[Entry]:
         with file.open("rb") as opened:
             lines = filter(None, map(_text, opened))
-            names = _first_cells(lines) if file.suffix.lower() == ".csv" else lines
+            is_table = file.suffix.lower() == ".csv"
+            names = _first_cells(lines, shown(file)) if is_table else lines
             for name in names:
                 yield _listed(name, file.parent, shown(file))
 
@@ -280,8 +309,13 @@ def _text(line: bytes) -> str:
     return os.fsdecode(line.removeprefix(_MARK)).strip()
 
 
-def _first_cells(lines: Iterator[str]) -> Iterator[str]:
-    for number, row in enumerate(csv.reader(lines)):
+def _first_cells(lines: Iterator[str], where: str) -> Iterator[str]:
+    """The first cell of each line; a quotation mark too many spoils no other line."""
+    for number, line in enumerate(lines):
+        try:
+            row = next(csv.reader([line]), [])
+        except csv.Error as error:
+            raise InputError(f"{where}: no table of paths ({error})") from error
         if row and row[0] and (number or row[0].strip().lower() not in _TITLES):
             yield row[0].strip()
 

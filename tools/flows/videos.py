@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,16 @@ import numpy as np
 
 from datasets.errors import InputError
 from datasets.images import Image
-from datasets.names import odd_file, safe_path, shown
+from datasets.names import odd_file, refused_name, safe_path, shown
 from tasks.weights.atomic_write import replacing
 
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 _SUFFIX = ".mp4"
 _USUAL_RATE = 25.0
 _MILLISECONDS = 15_000
+# MPEG-4 stores a rate as a fraction of 16-bit numbers, OpenCV with 1000 as its denominator.
+_EXACT_RATE, _MOST_RATE = 65, 65_535
+Frames = Generator[tuple[int, Image], None, None]
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class OpenedFilm:
     Attributes:
         rate: Frames per second.
         count: Number of frames as its header states it; None if it states none.
+        seen: Number of frames that have been passed so far.
 
     Raises:
         InputError: If it cannot be opened.
@@ -52,6 +56,8 @@ class OpenedFilm:
     def __init__(self, film: Film, name: str) -> None:
         self._film, self._opened = film, ExitStack()
         self._capture = self._open(name)
+        self._opened.callback(self._capture.release)
+        self.seen = 0
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.count = count if count > 0 and not film.live else None
@@ -61,9 +67,13 @@ class OpenedFilm:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the film."""
-        self._capture.release()
+        """Close the film; the thread that reads a stream ends first."""
         self._opened.close()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether clearly fewer frames came than its header states, some of which estimate."""
+        return self.count is not None and self.count - self.seen > max(1, self.count // 100)
 
     def _open(self, name: str) -> cv2.VideoCapture:
         where = self._film.where
@@ -76,6 +86,8 @@ class OpenedFilm:
             capture = cv2.VideoCapture(where, cv2.CAP_FFMPEG, options)
             what = f"{name}: no stream can be opened there; is the server on, the address right?"
         else:
+            if why := refused_name(where):
+                raise InputError(f"{shown(where)[:200]}: no name that a file can have ({why})")
             if odd := odd_file(where):
                 raise InputError(f"{shown(where)}: is {odd}, and no video")
             # A name that is not UTF-8 would crash the process in OpenCV.
@@ -93,20 +105,24 @@ class OpenedFilm:
             first: Number of the first frame; earlier ones are passed over.
             every: Only frames whose numbers are multiples of this are used.
         """
-        if self._film.live:
-            yield from _newest(self._capture, first, every)
-            return
-        number = 0
+        found = (
+            _newest(self._capture, first, every) if self._film.live else self._each(first, every)
+        )
+        self._opened.callback(found.close)
+        return found
+
+    def _each(self, first: int, every: int) -> Frames:
         while self._capture.grab():
+            number = self.seen
             if number >= first and not number % every:
                 there, frame = self._capture.retrieve()
                 if not there:
                     return
                 yield number, np.ascontiguousarray(frame[..., ::-1])
-            number += 1
+            self.seen += 1
 
 
-def _newest(capture: cv2.VideoCapture, first: int, every: int) -> Iterator[tuple[int, Image]]:
+def _newest(capture: cv2.VideoCapture, first: int, every: int) -> Frames:
     """Frames of a live stream: a slow model passes over frames instead of falling behind.
 
     A thread reads all frames; each is numbered from ``first``, and the newest one is kept.
@@ -141,15 +157,6 @@ def _newest(capture: cv2.VideoCapture, first: int, every: int) -> Iterator[tuple
         thread.join(_MILLISECONDS / 1000)
 
 
-def frames_of(capture: cv2.VideoCapture) -> Iterator[Image]:
-    """The frames (H, W, 3) RGB of an opened video."""
-    while True:
-        there, frame = capture.read()
-        if not there:
-            return
-        yield np.ascontiguousarray(frame[..., ::-1])
-
-
 class VideoFile:
     """A video that is written: it is named when complete; without a frame there is none.
 
@@ -159,7 +166,10 @@ class VideoFile:
     """
 
     def __init__(self, path: Path, rate: float) -> None:
-        self.path, self._rate = path, rate
+        rate = rate if 1e-3 <= rate < float("inf") else _USUAL_RATE  # Nor if it is no number.
+        self.path = path
+        self._rate = rate if rate <= _EXACT_RATE else float(min(round(rate), _MOST_RATE))
+        self._size = (0, 0)
         self._count = 0
         self._name = ""
         self._writer: cv2.VideoWriter | None = None
@@ -179,9 +189,11 @@ class VideoFile:
         self._opened.__exit__(kind, error, at)
 
     def write(self, image: Image) -> None:
-        """Add a frame (H, W, 3) RGB. Raises OSError if the file cannot be opened."""
+        """Add a frame (H, W, 3) RGB, in the size of the first. Raises OSError."""
         if self._writer is None:
             self._writer = self._open(image)
+        if image.shape[1::-1] != self._size:
+            image = cv2.resize(image, self._size)
         self._writer.write(image[..., ::-1])
         self._count += 1
 
@@ -190,8 +202,8 @@ class VideoFile:
         # A name that is not UTF-8 would crash the process in OpenCV.
         self._name = self._opened.enter_context(safe_path(temporary))
         code = cv2.VideoWriter.fourcc(*"mp4v")
-        size = (image.shape[1], image.shape[0])
-        writer = cv2.VideoWriter(self._name, code, self._rate, size)
+        self._size = (image.shape[1], image.shape[0])
+        writer = cv2.VideoWriter(self._name, code, self._rate, self._size)
         if not writer.isOpened():
             raise OSError(f"{self.path}: the video cannot be written")
         self._opened.push(self._finish)
