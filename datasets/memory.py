@@ -24,8 +24,16 @@ def free_memory() -> int:
 
 
 def cache_bytes() -> int:
-    """Bytes that a cache may take now."""
-    return int(CACHE_SHARE * free_memory())
+    """Bytes that a cache of this process may take now, beside others that torchrun started."""
+    return int(CACHE_SHARE * free_memory()) // _processes()
+
+
+def _processes() -> int:
+    """Number of processes of this training on this machine."""
+    try:
+        return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    except ValueError:
+        return 1
 
 
 def _free_of_machine() -> int:
@@ -52,10 +60,10 @@ def _free_of_groups() -> list[int]:
     for line in lines:
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controllers == "":  # Version 2, in which every group above limits, too.
-            names = ("memory.max", "memory.current")
+            names = ("memory.max", "memory.current", "inactive_file")
             base = _GROUPS
         elif "memory" in controllers.split(","):
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
             base = _GROUPS / "memory"
         else:
             continue
@@ -65,8 +73,17 @@ def _free_of_groups() -> list[int]:
                 break
             left = _left(folder / names[0], folder / names[1])
             if left is not None:
-                found.append(left)
+                found.append(left + _dropped(folder / "memory.stat", names[2]))
     return found
+
+
+def _dropped(stat: Path, name: str) -> int:
+    """Bytes of files that were read and count as used, but that the system drops when needed."""
+    try:
+        lines = stat.read_text(encoding="ascii").splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.split()[:1] == [name])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _left(limit: Path, used: Path) -> int | None:

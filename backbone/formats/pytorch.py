@@ -100,10 +100,15 @@ def load_plain(path: Path) -> Any:
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            length = sum(member.file_size for member in archive.infolist())
-        if length > max(path.stat().st_size, _MOST_UNPACKED):
-            raise ValueError(f"it unpacks to {length / 1e9:.1f} GB")
+            refuse_compressed(archive, path)
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def refuse_compressed(archive: zipfile.ZipFile, path: Path) -> None:
+    """Check what an archive unpacks to. Raises ValueError if that is far more than its size."""
+    length = sum(member.file_size for member in archive.infolist())
+    if length > max(path.stat().st_size, _MOST_UNPACKED):
+        raise ValueError(f"it unpacks to {length / 1e9:.1f} GB")
 
 
 def _find_state(path: Path, content: object) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 from tqdm import tqdm
 
-from backbone.formats.pytorch import load_plain
+from backbone.formats.pytorch import load_plain, refuse_compressed
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
 from tasks.fitting.base import Task
@@ -69,6 +69,7 @@ class AtomicCheckpointIO(CheckpointIO):
         refuse_pointer(path)
         try:
             with zipfile.ZipFile(path) as archive:
+                refuse_compressed(archive, Path(path))  # Check sums are of what is unpacked.
                 damaged = archive.testzip()
             if damaged is not None:
                 raise zipfile.BadZipFile(f"the check sum of {damaged} is another")

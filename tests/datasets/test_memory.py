@@ -17,6 +17,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")
     monkeypatch.setattr(memory, "_OWN", tmp_path / "own")
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     return tmp_path
 
 
@@ -48,6 +49,26 @@ def test_groups_of_version_1(system: Path) -> None:
     (system / "own").write_text("5:cpu,cpuacct:/a\n4:memory:/a\n")
     limit(system / "groups/memory/a", "9000000", 2_000_000, V1)
     assert free_memory() == 7_000_000
+
+
+def test_files_that_were_read_are_free(system: Path) -> None:
+    (system / "own").write_text("0::/box\n4:memory:/a\n")
+    limit(system / "groups/box", "3000000", 1_000_000, V2)
+    (system / "groups/box/memory.stat").write_text("anon 5\ninactive_file 600000\n")
+    limit(system / "groups/memory/a", "9000000", 8_000_000, V1)
+    (system / "groups/memory/a/memory.stat").write_text(
+        "inactive_file 7\ntotal_inactive_file 900000\n"
+    )
+    assert free_memory() == 1_900_000
+    (system / "groups/memory/a/memory.stat").write_text("total_inactive_file\n")
+    assert free_memory() == 1_000_000
+
+
+@pytest.mark.usefixtures("system")
+def test_processes_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    for processes, parts in (("4", 4), ("0", 1), ("many", 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert cache_bytes() == int(CACHE_SHARE * MACHINE) // parts
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "0::", "MemAvailable:"])

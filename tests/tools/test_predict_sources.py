@@ -17,6 +17,7 @@ from tests.datasets.tar_fakes import jpeg, write_tar
 from tests.exports import Exports
 from tests.tools.films import write_film
 from tests.tools.predicted import draw_album, names_in
+from tools.flows import addresses
 from tools.flows.addresses import fetch_image, is_address, without_password
 from tools.flows.sources import Sources, open_sources
 from tools.flows.videos import Film, OpenedFilm
@@ -172,6 +173,28 @@ def test_passwords_are_not_shown() -> None:
     assert is_address(address)
     assert without_password(address) == "rtsp://camera.local:554/stream?x=1"
     assert not is_address("images/a.jpg")
+    assert without_password("http://anna:se@cret@host/a@b.jpg") == "http://host/a@b.jpg"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://anna:sec/ret@host/a.jpg",
+        "ftp://anna:secret@host/a.jpg",
+        "http://anna:secret@/a.jpg",
+    ],
+)
+def test_passwords_are_in_no_message(address: str) -> None:
+    with pytest.raises(InputError) as caught:
+        is_address(address)
+    assert "sec" not in str(caught.value)
+    assert "anna" not in str(caught.value)
+
+
+def test_a_password_is_sent_in_the_head() -> None:
+    asked = addresses._request("http://anna:a%2Fb@host/a.jpg")
+    assert asked.full_url == "http://host/a.jpg"
+    assert asked.unredirected_hdrs == {"Authorization": "Basic YW5uYTphL2I="}
 
 
 def test_shares_are_consecutive(tmp_path: Path) -> None:

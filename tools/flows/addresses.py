@@ -6,13 +6,16 @@ import http.client
 import re
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from datasets.errors import InputError
 from datasets.images import Image, decode_image
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# An address up to the password, which ends at the last @ before the path.
+_USER = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
 _FETCHED = ("http", "https")
 _STREAMED = (*_FETCHED, "rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt", "tcp", "mms")
 _SECONDS = 30.0
@@ -30,14 +33,17 @@ def is_address(text: str) -> bool:
         return False
     scheme = found[1].lower()
     if scheme not in _STREAMED:
-        raise InputError(f"{text}: {scheme}:// cannot be read; there is {', '.join(_STREAMED)}")
+        known = ", ".join(_STREAMED)
+        raise InputError(f"{_cleared(text)}: {scheme}:// cannot be read; there is {known}")
     try:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError as error:
-        raise InputError(f"{text}: no address ({error})") from error
+        # The reason may quote a password with a slash, whose rest looks like a path.
+        why = "is a sign of the password not encoded, as / is by %2F?" if "@" in text else error
+        raise InputError(f"{_cleared(text)}: no address ({why})") from None
     if not parts.hostname:
-        raise InputError(f"{text}: names no server")
+        raise InputError(f"{_cleared(text)}: names no server")
     return True
 
 
@@ -50,9 +56,23 @@ def suffix_of(address: str) -> str:
 
 
 def without_password(address: str) -> str:
-    """An address without the name and password of a user."""
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    """An address without the name and password of a user; other texts are unchanged."""
+    return _USER.sub(r"\1", address)
+
+
+def _cleared(text: str) -> str:
+    """What may be an address, without all that may belong to a password."""
+    scheme, between, rest = text.partition("://")
+    return f"{scheme}{between}{rest.rpartition('@')[2]}"
+
+
+def _request(address: str) -> urllib.request.Request:
+    """A request whose password is in its head, where redirections do not take it along."""
+    asked, parts = urllib.request.Request(without_password(address)), urlsplit(address)
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        asked.add_unredirected_header("Authorization", f"Basic {b64encode(user).decode()}")
+    return asked
 
 
 def fetch_image(address: str) -> Image:
@@ -63,7 +83,7 @@ def fetch_image(address: str) -> Image:
     """
     name = without_password(address)
     try:
-        with urllib.request.urlopen(address, timeout=_SECONDS) as answer:
+        with urllib.request.urlopen(_request(address), timeout=_SECONDS) as answer:
             data = answer.read(_MOST_BYTES + 1)
     except urllib.error.HTTPError as error:
         raise InputError(f"{name}: the server answers {error.code} {error.reason}") from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from tqdm import tqdm
@@ -12,12 +13,16 @@ from tqdm import tqdm
 from configs.tools import Predict
 from datasets.errors import InputError
 from datasets.images import Image
+from datasets.names import is_there, shown
 from datasets.packed_pictures import Photo
+from datasets.shards.finding import is_pattern
 from tasks.predictor import Model, Predictor
 from tools import cli
+from tools.flows.addresses import is_address, without_password
 from tools.flows.pictures import ahead, batches, find_media, output_files, read_or_reason
 from tools.flows.recipe import Collector, Recipe, recipe_for
 from tools.flows.run_folder import make_folder, require_folder
+from tools.flows.sources import LISTS, STDIN
 
 _STREAMED = ("format", "every", "frames", "part", "resume", "strict")
 
@@ -33,11 +38,13 @@ def collect(
     application = model.application
     for name in _STREAMED:
         if (value := getattr(args, name)) != Predict.__dataclass_fields__[name].default:
-            shown = "" if isinstance(value, bool) else f" {value}"
+            given = "" if isinstance(value, bool) else f" {value}"
             raise InputError(
-                f"--{name}{shown}: the weights are for {application.name}, which compares all "
+                f"--{name}{given}: the weights are for {application.name}, which compares all "
                 "images with each other; leave it out"
             )
+    for path in args.paths:
+        _refuse_stream(path)
     collector_of = recipe_for(application, recipes, args.weights).collector
     assert collector_of is not None
     photos, videos = find_media([Path(path) for path in args.paths])
@@ -59,6 +66,24 @@ def collect(
     found, text = collector.finish(folder, files)
     cli.write_json(folder / "predictions.json", found)
     return {"folder": str(folder), "unreadable": failures, **found}, text
+
+
+def _refuse_stream(path: str) -> None:
+    """Refuse what the arguments of other applications may stand for. Raises InputError."""
+    if is_there(path):
+        what = "a list of paths" if PurePath(path).suffix.lower() in LISTS else ""
+    elif path == STDIN:
+        what = "a list of paths"
+    elif is_address(path):
+        what = "an address"
+    else:
+        is_odd = glob.has_magic(path) and not is_pattern(Path(path))
+        what = "a pattern" if is_odd else "a camera" if path.isdecimal() else ""
+    if what:
+        raise InputError(
+            f"{shown(without_password(path))}: is {what}; images that are compared with each "
+            "other must be named, or be in folders or archives that are named"
+        )
 
 
 def answer_photos(

@@ -29,7 +29,7 @@ from tools.flows.addresses import fetch_image, is_address, suffix_of, without_pa
 from tools.flows.videos import VIDEOS, Film
 
 STDIN = "-"
-_LISTS = frozenset({".txt", ".csv"})
+LISTS = frozenset({".txt", ".csv"})
 # First cells of CSV files that are titles rather than paths.
 _TITLES = frozenset({"file", "file_name", "filename", "path", "image", "image_path", "name"})
 _MARK = b"\xef\xbb\xbf"
@@ -171,7 +171,7 @@ def _source(argument: str, out: Path, spool: BinaryIO) -> Source:
         return _of_pattern(argument, spool, out)
     if not is_there(path):
         raise InputError(f"{shown(argument)}: no such file or folder")
-    if path.suffix.lower() in _LISTS:
+    if path.suffix.lower() in LISTS:
         return _of_list(path)
     return _of_archives(path) if is_packed(path) else Source(partial(_one, _of_file(argument)))
 

@@ -193,7 +193,7 @@ class VideoFile:
         if self._writer is None:
             self._writer = self._open(image)
         if image.shape[1::-1] != self._size:
-            image = cv2.resize(image, self._size)
+            image = np.asarray(cv2.resize(image, self._size), np.uint8)
         self._writer.write(image[..., ::-1])
         self._count += 1
 
