@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from backbone.flavour import Flavour
+from backbone.formats import pytorch
 from backbone.mobilenet_v1 import MobileNetV1
 from datasets.errors import InputError
 from datasets.types import ClassMap
@@ -295,3 +297,15 @@ def test_metrics_of_something_else_are_refused(tmp_path: Path, line: bytes) -> N
     file.write_bytes(file.read_bytes().rstrip())  # A line that a full disk has cut.
     if b"\xb3" not in line:
         assert read_metrics(file) == [(0, "loss", 1.0)]
+
+
+def test_a_checkpoint_that_unpacks_to_far_more_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for its check sums."""
+    with zipfile.ZipFile(tmp_path / "last.ckpt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", bytes(100_000))
+    monkeypatch.setattr(pytorch, "_MOST_UNPACKED", 90_000)
+    monkeypatch.delattr(zipfile.ZipFile, "testzip")
+    with pytest.raises(InputError, match=r"last.ckpt: damaged checkpoint .*unpacks to 0.0 GB"):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")

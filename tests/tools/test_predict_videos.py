@@ -1,7 +1,9 @@
 """Videos as predict.py reads and writes them: damaged ones, odd rates, sizes that change."""
 
 import math
+from collections import deque
 from pathlib import Path, PurePath
+from typing import Any
 from xml.etree import ElementTree
 
 import cv2
@@ -111,6 +113,33 @@ def test_labels_of_frames(exports: Exports, tool: Tool, tmp_path: Path) -> None:
     names = [ElementTree.parse(file).findtext("filename") for file in files]
     assert names == ["000000.jpg", "000001.jpg", "film_000000.png", "000.png"]
     assert len(lines_of(out)) == 4
+
+
+def test_ctrl_c_loses_no_batch() -> None:
+    """On a stream the prediction goes on to its end, after waiting for a label file in vain."""
+
+    class Job:
+        """A label file that is ready when it is asked for again."""
+
+        asked = 0
+
+        def result(self) -> None:
+            self.asked += 1
+            if self.asked == 1:
+                raise KeyboardInterrupt
+
+    class Lines(list[Any]):
+        """A journal in memory."""
+
+        add = list.extend
+
+    work: Any = object.__new__(predicting._Prediction)
+    work._pending, work._journal = deque([(["row"], [Job()])]), Lines()
+    with pytest.raises(KeyboardInterrupt):
+        work._commit(0)
+    work._commit(0)
+    assert work._journal == ["row"]
+    assert not work._pending
 
 
 def test_names_in_xml() -> None:
