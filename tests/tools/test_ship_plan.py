@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,18 @@ from tools.flows.targets import facts_of, notes_of, target_named
 from tools.shipping.candidates import Candidate, Cost, Pace
 from tools.shipping.plan import (
     PLAN_NAME,
+    Plan,
     pause_shares,
+    plan_trials,
+    planned_seconds,
     read_plan,
     shortlist,
+    steps_of,
     total_share,
+    trial_for,
 )
 from tools.shipping.profile import read_profile
+from tools.shipping.shipment import Length
 from tools.shipping.snippets import FILES, Form, Output, form_of, write_snippets
 from tools.shipping.templates.cpp import CPP
 from tools.shipping.templates.kotlin import KOTLIN
@@ -97,6 +104,61 @@ def test_rounds_of_halving_take_the_same_time(count: int) -> None:
     total = total_share(count, curve=False)
     assert total_share(count, curve=True) == pytest.approx(total + 0.25)
     assert total >= 1
+
+
+def pretended(images: int, **given: Any) -> Any:
+    """A shipment of which only what a plan depends on exists."""
+    return SimpleNamespace(
+        args=flags(**given),
+        run=SimpleNamespace(train=range(images), least_steps=2000),
+        base=SimpleNamespace(fit=SimpleNamespace(batch_size=64, epochs=40)),
+    )
+
+
+@pytest.mark.parametrize("curve", [True, False])
+@pytest.mark.parametrize("pace", [Pace(1.0, 5.0), Pace(1.0, 60.0), Pace(0.3, 5.0)])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_trainings_of_a_plan_take_no_longer_than_allowed(
+    curve: bool, pace: Pace, count: int
+) -> None:
+    shipment = pretended(2000, curve=curve)
+    chosen, found = GRID[:count], 0
+    for seconds in (100, 200, 300, 500, 1000, 2500, 6000, 15_000):
+        paces = {one.name: pace for one in chosen}
+        trials = plan_trials(shipment, chosen, paces, seconds)
+        if not trials:
+            continue
+        found += 1
+        assert len(trials) == count
+        planned = planned_seconds(Plan((), trials, steps_of(shipment), seconds), curve=curve)
+        assert planned <= seconds
+        assert trials[0].length.epochs > 80 or planned > 0.5 * seconds
+    assert found
+
+
+def test_a_network_alone_gets_an_epoch_even_without_time_for_its_curve() -> None:
+    shipment, pace = pretended(640, curve=True), Pace(1.0, 60.0)
+    paces = {GRID[0].name: pace}
+    trials = plan_trials(shipment, GRID[:1], paces, 90)
+    assert [one.length.epochs for one in trials] == [1]
+    assert planned_seconds(Plan((), trials, 10, 90), curve=True) == 10 + 60 + 2.5 + 60
+    assert not plan_trials(shipment, GRID[:1], paces, 50)
+    longer = plan_trials(shipment, GRID[:1], paces, 900)
+    assert planned_seconds(Plan((), longer, 10, 900), curve=True) <= 900
+
+
+def test_rounds_end_at_evaluations_that_there_are_anyway() -> None:
+    shipment, pace = pretended(2000), Pace(1.0, 5.0)
+    trial = trial_for(shipment, GRID[0], pace, 31 * 30 + 15 * 5 + 10, pause_shares(4))
+    assert trial is not None
+    assert (trial.length, trial.pauses) == (Length(30, 2), (2, 8))
+    for epochs in range(12, 80):
+        found = trial_for(shipment, GRID[0], pace, epochs * 37.0, pause_shares(8))
+        assert found is not None
+        assert all(pause % found.length.eval_every == 0 for pause in found.pauses)
+        assert list(found.pauses) == sorted({*found.pauses})
+        assert found.pauses[-1] < found.length.epochs
+    assert trial_for(shipment, GRID[0], pace, 80.0, pause_shares(8)) is None
 
 
 def test_times_of_benchmark_model_csv_and_json(tmp_path: Path) -> None:
