@@ -19,10 +19,13 @@ from tests.conftest import Tool
 from tests.exports import Exports, photos
 from tests.tools.mistakes import expect
 from tools.flows.targets import facts_of, notes_of, target_named
+from tools.shipping import halving
 from tools.shipping.candidates import Candidate, Cost, Pace
+from tools.shipping.packing import calibration_images
 from tools.shipping.plan import (
     PLAN_NAME,
     Plan,
+    Trial,
     pause_shares,
     plan_trials,
     planned_seconds,
@@ -33,6 +36,7 @@ from tools.shipping.plan import (
     trial_for,
 )
 from tools.shipping.profile import read_profile
+from tools.shipping.report import more_data
 from tools.shipping.shipment import Length
 from tools.shipping.snippets import FILES, Form, Output, form_of, write_snippets
 from tools.shipping.templates.cpp import CPP
@@ -161,6 +165,52 @@ def test_rounds_end_at_evaluations_that_there_are_anyway() -> None:
     assert trial_for(shipment, GRID[0], pace, 80.0, pause_shares(8)) is None
 
 
+@pytest.mark.parametrize("damaged", [{0}, {0, 1, 2}, {3}, {0, 1, 2, 3, 4}])
+def test_damaged_images_are_passed_over_in_calibration(tmp_path: Path, damaged: set[int]) -> None:
+    class Five:
+        def __len__(self) -> int:
+            return 5
+
+        def image(self, index: int) -> Any:
+            if index in damaged:
+                raise InputError(f"{index}: damaged")
+            return np.full((8, 8, 3), 50 * index, np.uint8)
+
+    shipment: Any = SimpleNamespace(
+        folder=tmp_path, path=Path("images"), run=SimpleNamespace(train=Five())
+    )
+    if len(damaged) == 5:
+        with pytest.raises(InputError, match="images: none of the 5"):
+            calibration_images(shipment)
+        return
+    shades = [
+        np.asarray(Image.open(file)) for file in sorted(calibration_images(shipment).iterdir())
+    ]
+    first = min({*range(5)} - damaged)
+    wanted = [max((k for k in range(i + 1) if k not in damaged), default=first) for i in range(5)]
+    assert [round(float(shade.mean()) / 50) for shade in shades] == wanted
+
+
+@pytest.mark.parametrize("curve", [[], [(4, 0.5), (4, 0.5)]])
+def test_without_two_points_there_is_no_learning_curve(curve: list[tuple[int, float]]) -> None:
+    shipped: Any = SimpleNamespace(curve=curve)
+    assert more_data(shipped) == ""
+
+
+def test_a_quarter_that_is_too_little_to_train_on_ends_no_shipment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise InputError("faces: 2 people to train on")
+
+    monkeypatch.setattr(halving, "finish", lambda *_: {"score": 0.5, "images": 8})
+    monkeypatch.setattr(halving, "train_until", refuse)
+    shipment: Any = SimpleNamespace(folder=tmp_path)
+    trial = Trial(GRID[0], Length(4, 1), (), Pace(1.0, 1.0))
+    assert halving.learning_curve(shipment, trial) == []
+    assert "no learning curve: faces: 2 people" in capsys.readouterr().err
+
+
 def test_times_of_benchmark_model_csv_and_json(tmp_path: Path) -> None:
     printed = (
         "INFO: Graph: [/data/local/tmp/a0.5-160-int8.tflite]\n"
@@ -271,10 +321,12 @@ def test_the_python_program_of_phones_answers_like_the_export(
     (tmp_path / "model.py").write_text(write_snippets([form])["model.py"])
     names = source.card.classes.names
     (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in names))
-    Image.fromarray(image).save(tmp_path / "image.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Turned to the left; to be turned to the right.
+    Image.fromarray(np.rot90(image)).save(tmp_path / "image.png", exif=exif)
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import model, numpy; from PIL import Image\n"
-        "found = model.answer(Image.open(sys.argv[1] + '/image.png').convert('RGB'))\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); import model, numpy\n"
+        "found = model.answer(model.upright(sys.argv[1] + '/image.png'))\n"
         "numpy.savez(sys.argv[1] + '/found.npz', **found)"
     )
     done = subprocess.run(

@@ -69,7 +69,7 @@ def hand_over(
         ("time", f"{seconds:.1f} s for {len(exam.data)} images"),
         ("time per image by the plan", f"{shipped.planned_ms:.2f} ms"),
         *notes,
-        *shipment.run.notes,
+        *(row for row in shipment.run.notes if row not in notes),
     ]
     report_score(
         *(model, exam, evaluator, score),
