@@ -32,6 +32,9 @@ _END = 4096
 _SETTLED = 2_000_000_000  # Nanoseconds.
 
 
+_LOCK = threading.RLock()
+
+
 class Header(NamedTuple):
     """What an image file states about itself.
 
@@ -58,6 +61,7 @@ class Headers:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._new = 0
+        self._seen: dict[str, tuple[int, int]] | None = None
         # Size, time of change in nanoseconds, and what the header says.
         self._known: dict[str, tuple[int, int, Header]] = {}
         if (file := self._file()) is not None:
@@ -66,23 +70,33 @@ class Headers:
     def probe(self, name: str) -> Header:
         """Header of an image in the folder. Raises InputError if it is missing or damaged."""
         path = f"{self._folder}{os.sep}{name}"
-        try:
-            found = os.stat(path)  # noqa: PTH116 (millions of names)
-        except (OSError, ValueError):
+        version = self._versions().get(name) or _version(path)
+        if version is None:
             return _read_header(path)  # It says what is wrong.
-        version = (found.st_size, found.st_mtime_ns)
         known = self._known.get(name)
         if known is not None and known[:2] == version:
             return known[2]
         header = _read_header(path)
-        if time.time_ns() - found.st_mtime_ns < _SETTLED:
+        if time.time_ns() - version[1] < _SETTLED:
             return header
         self._known[name] = (*version, header)
         self._new += 1
         return header
 
+    def _versions(self) -> dict[str, tuple[int, int]]:
+        """Size and time of all files, if most are known: one look at the folder, not a million."""
+        if self._seen is None:
+            with _LOCK:
+                if self._seen is None:
+                    self._seen = _scan(self._folder) if len(self._known) >= LEAST_IMAGES else {}
+        return self._seen
+
     def keep(self) -> None:
-        """Write what is new, if it is much; a cache that cannot be written is no error."""
+        """Write what is new, if it is much; a cache that cannot be written is no error.
+
+        What is there is looked at anew the next time.
+        """
+        self._seen = None
         file = self._file()
         if file is None or self._new < LEAST_IMAGES:
             return
@@ -106,7 +120,6 @@ class Headers:
         return folder / "headers" / f"{hashlib.blake2b(place, digest_size=16).hexdigest()}.npz"
 
 
-_LOCK = threading.Lock()
 _OPENED: dict[str, Headers] = {}
 
 
@@ -132,6 +145,28 @@ def ending_of(path: str) -> int:
         return int.from_bytes(
             hashlib.blake2b(Path(path).read_bytes(), digest_size=8).digest(), "big"
         )
+
+
+def _version(path: str) -> tuple[int, int] | None:
+    """Size and time of change of a file; None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 (millions of names)
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _scan(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of the files in a folder."""
+    found = {}
+    try:
+        with os.scandir(folder) as entries:
+            for one in entries:
+                told = one.stat()
+                found[one.name] = (told.st_size, told.st_mtime_ns)
+    except OSError:  # Each file is then looked at by itself.
+        return {}
+    return found
 
 
 def _read_header(path: str) -> Header:

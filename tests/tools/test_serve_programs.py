@@ -93,6 +93,8 @@ def test_all_three_forms_answer_as_the_library(
         (JSON, b"{}", "image is missing"),
         (JSON, b'{"image": "a b"}', "base64"),
         (JSON, b'{"image": 7}', "base64"),
+        (JSON, b'{"image": [' + b"{}," * 99 + b"{}]}", "too many parts"),
+        (JSON, b'{"image": ["", "", ""]}', "at most 2 images"),
         (JSON, b'{"image": "YQ==", "draw": "maybe"}', "true or false"),
         (JSON, b'{"image": ["YQ==", "YQ==", "YQ=="]}', "at most 2"),
         ("multipart/form-data", b"", "form"),

@@ -200,6 +200,27 @@ def test_one_address_fills_neither_connections_nor_memory(
         assert b" 429 " in lines[0].recv(20)
 
 
+def test_bytes_of_a_request_that_comes_with_another_are_counted() -> None:
+    server = simple(lambda *_: {}, LimitSpec(megabytes=0.1))
+    upload = POST + b"Content-Length: 99000\r\n\r\n" + bytes(60_000)
+    first = GET.replace(b"Connection: close\r\n", b"") + b"\r\n"
+    with serving(server), opened(server) as line:
+        line.sendall(first + upload)
+        assert b" 200 " in line.recv(20)
+        _await_flight(server, len(upload))
+
+
+def test_connections_that_are_refused_are_not_kept() -> None:
+    server = simple(lambda *_: {}, LimitSpec(connections=3))
+    with serving(server), ExitStack() as held:
+        for _ in range(12):
+            held.enter_context(opened(server))
+        with opened(server, "127.0.0.2") as other:
+            other.sendall(GET + b"\r\n")
+            assert b" 200 " in other.recv(20)
+        assert server._parts.crowd.total <= 3 + 1
+
+
 def _await_flight(server: Service, size: int) -> None:
     """Wait until so many bytes of photos are counted."""
     end = time.monotonic() + 600

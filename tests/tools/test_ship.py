@@ -59,7 +59,7 @@ def planned(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert len(plan.trials) == 2
     told = json.loads((folder / PLAN_NAME).read_text())
     for row in told["trials"]:
-        row["length"], row["pauses"] = {"epochs": 3, "eval_every": 1}, [1]
+        row["length"], row["pauses"] = {"epochs": 4, "eval_every": 2}, [2]
     (folder / PLAN_NAME).write_text(json.dumps(told))
     return folder
 
@@ -166,7 +166,7 @@ def test_a_training_that_paused_is_as_if_it_had_not(
     shipment = open_shipment(args, tmp_path, recipe_of(args), (), "cpu")
     result = json.loads((straight / "handover" / "result.json").read_text())
     trial = next(one for one in plan.trials if one.name == result["network"])
-    assert trial.length == Length(3, 1)
+    assert trial.length == Length(4, 2)
     halving.train_until(shipment, trial, tmp_path / "plain")
     assert_same_run(tmp_path / "plain", straight / "trials" / trial.name)
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,25 @@ from tests.conftest import Tool
 from tests.exports import Exports, photos
 from tests.tools.mistakes import expect
 from tools.flows.targets import facts_of, notes_of, target_named
+from tools.shipping import halving
 from tools.shipping.candidates import Candidate, Cost, Pace
+from tools.shipping.packing import calibration_images
 from tools.shipping.plan import (
     PLAN_NAME,
+    Plan,
+    Trial,
     pause_shares,
+    plan_trials,
+    planned_seconds,
     read_plan,
     shortlist,
+    steps_of,
     total_share,
+    trial_for,
 )
 from tools.shipping.profile import read_profile
+from tools.shipping.report import more_data
+from tools.shipping.shipment import Length
 from tools.shipping.snippets import FILES, Form, Output, form_of, write_snippets
 from tools.shipping.templates.cpp import CPP
 from tools.shipping.templates.kotlin import KOTLIN
@@ -97,6 +108,107 @@ def test_rounds_of_halving_take_the_same_time(count: int) -> None:
     total = total_share(count, curve=False)
     assert total_share(count, curve=True) == pytest.approx(total + 0.25)
     assert total >= 1
+
+
+def pretended(images: int, **given: Any) -> Any:
+    """A shipment of which only what a plan depends on exists."""
+    return SimpleNamespace(
+        args=flags(**given),
+        run=SimpleNamespace(train=range(images), least_steps=2000),
+        base=SimpleNamespace(fit=SimpleNamespace(batch_size=64, epochs=40)),
+    )
+
+
+@pytest.mark.parametrize("curve", [True, False])
+@pytest.mark.parametrize("pace", [Pace(1.0, 5.0), Pace(1.0, 60.0), Pace(0.3, 5.0)])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_trainings_of_a_plan_take_no_longer_than_allowed(
+    curve: bool, pace: Pace, count: int
+) -> None:
+    shipment = pretended(2000, curve=curve)
+    chosen, found = GRID[:count], 0
+    for seconds in (100, 200, 300, 500, 1000, 2500, 6000, 15_000):
+        paces = {one.name: pace for one in chosen}
+        trials = plan_trials(shipment, chosen, paces, seconds)
+        if not trials:
+            continue
+        found += 1
+        assert len(trials) == count
+        planned = planned_seconds(Plan((), trials, steps_of(shipment), seconds), curve=curve)
+        assert planned <= seconds
+        assert trials[0].length.epochs > 80 or planned > 0.5 * seconds
+    assert found
+
+
+def test_a_network_alone_gets_an_epoch_even_without_time_for_its_curve() -> None:
+    shipment, pace = pretended(640, curve=True), Pace(1.0, 60.0)
+    paces = {GRID[0].name: pace}
+    trials = plan_trials(shipment, GRID[:1], paces, 90)
+    assert [one.length.epochs for one in trials] == [1]
+    assert planned_seconds(Plan((), trials, 10, 90), curve=True) == 10 + 60 + 2.5 + 60
+    assert not plan_trials(shipment, GRID[:1], paces, 50)
+    longer = plan_trials(shipment, GRID[:1], paces, 900)
+    assert planned_seconds(Plan((), longer, 10, 900), curve=True) <= 900
+
+
+def test_rounds_end_at_evaluations_that_there_are_anyway() -> None:
+    shipment, pace = pretended(2000), Pace(1.0, 5.0)
+    trial = trial_for(shipment, GRID[0], pace, 31 * 30 + 15 * 5 + 10, pause_shares(4))
+    assert trial is not None
+    assert (trial.length, trial.pauses) == (Length(30, 2), (2, 8))
+    for epochs in range(12, 80):
+        found = trial_for(shipment, GRID[0], pace, epochs * 37.0, pause_shares(8))
+        assert found is not None
+        assert all(pause % found.length.eval_every == 0 for pause in found.pauses)
+        assert list(found.pauses) == sorted({*found.pauses})
+        assert found.pauses[-1] < found.length.epochs
+    assert trial_for(shipment, GRID[0], pace, 80.0, pause_shares(8)) is None
+
+
+@pytest.mark.parametrize("damaged", [{0}, {0, 1, 2}, {3}, {0, 1, 2, 3, 4}])
+def test_damaged_images_are_passed_over_in_calibration(tmp_path: Path, damaged: set[int]) -> None:
+    class Five:
+        def __len__(self) -> int:
+            return 5
+
+        def image(self, index: int) -> Any:
+            if index in damaged:
+                raise InputError(f"{index}: damaged")
+            return np.full((8, 8, 3), 50 * index, np.uint8)
+
+    shipment: Any = SimpleNamespace(
+        folder=tmp_path, path=Path("images"), run=SimpleNamespace(train=Five())
+    )
+    if len(damaged) == 5:
+        with pytest.raises(InputError, match="images: none of the 5"):
+            calibration_images(shipment)
+        return
+    shades = [
+        np.asarray(Image.open(file)) for file in sorted(calibration_images(shipment).iterdir())
+    ]
+    first = min({*range(5)} - damaged)
+    wanted = [max((k for k in range(i + 1) if k not in damaged), default=first) for i in range(5)]
+    assert [round(float(shade.mean()) / 50) for shade in shades] == wanted
+
+
+@pytest.mark.parametrize("curve", [[], [(4, 0.5), (4, 0.5)]])
+def test_without_two_points_there_is_no_learning_curve(curve: list[tuple[int, float]]) -> None:
+    shipped: Any = SimpleNamespace(curve=curve)
+    assert more_data(shipped) == ""
+
+
+def test_a_quarter_that_is_too_little_to_train_on_ends_no_shipment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise InputError("faces: 2 people to train on")
+
+    monkeypatch.setattr(halving, "finish", lambda *_: {"score": 0.5, "images": 8})
+    monkeypatch.setattr(halving, "train_until", refuse)
+    shipment: Any = SimpleNamespace(folder=tmp_path)
+    trial = Trial(GRID[0], Length(4, 1), (), Pace(1.0, 1.0))
+    assert halving.learning_curve(shipment, trial) == []
+    assert "no learning curve: faces: 2 people" in capsys.readouterr().err
 
 
 def test_times_of_benchmark_model_csv_and_json(tmp_path: Path) -> None:
@@ -209,10 +321,12 @@ def test_the_python_program_of_phones_answers_like_the_export(
     (tmp_path / "model.py").write_text(write_snippets([form])["model.py"])
     names = source.card.classes.names
     (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in names))
-    Image.fromarray(image).save(tmp_path / "image.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Turned to the left; to be turned to the right.
+    Image.fromarray(np.rot90(image)).save(tmp_path / "image.png", exif=exif)
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import model, numpy; from PIL import Image\n"
-        "found = model.answer(Image.open(sys.argv[1] + '/image.png').convert('RGB'))\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); import model, numpy\n"
+        "found = model.answer(model.upright(sys.argv[1] + '/image.png'))\n"
         "numpy.savez(sys.argv[1] + '/found.npz', **found)"
     )
     done = subprocess.run(

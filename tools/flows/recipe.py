@@ -185,6 +185,11 @@ class OpenedRun(ABC, Generic[Config]):
         """Short description of the training data."""
 
     @property
+    def reported(self) -> Metric:
+        """Metric of the final figure, on held-out images; weights may be selected by another."""
+        return self.application.metric
+
+    @property
     def title(self) -> str:
         """Title of the report."""
         config: Any = self.config

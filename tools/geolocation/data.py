@@ -35,6 +35,8 @@ from tools import cli
 from tools.flows.photo_loaders import exam_loader
 from tools.flows.recipe import Loading, Notes, Ready
 
+# Title of the row about the images that select the weights.
+CHOSEN_ON = "weights chosen and temperature fitted on"
 # Similar images within this distance count as copies.
 COPY_KM = 1.0
 # Distances within which training images near evaluation images are counted.
@@ -63,19 +65,23 @@ def open_parts(config: TrainGeo, path: Path) -> Parts:
     train = open_sound(path, "train", whole=apart)
     val = open_sound(config.val or path, "val", whole=apart)
     kept, notes = without_leaks(train, val, config.copy_bits, config.gap_km)
-    chosen, said = val, "the images that are evaluated on: figures are a little too good"
+    chosen, text = val, "the images that are evaluated on: figures are a little too good"
     if apart:
         kept, chosen = hold_out(kept)
-        authors = len(np.unique(chosen.authors))
-        said = f"{len(chosen)} images of {authors} authors held out of {path}, not on --val"
+        text = f"{tell_held_out(chosen, path)}, not on --val"
     notes = [
-        ("weights chosen and temperature fitted on", said),
+        (CHOSEN_ON, text),
         ("leaks by distance", leaks_by_distance(train, kept, val)),
         *notes,
     ]
     for name, text in notes:
         cli.say(f"{name}: {text}")
     return Parts(kept, chosen, val, notes)
+
+
+def tell_held_out(chosen: GeoData, path: Path) -> str:
+    """Description of images that were taken from the training images to select weights on."""
+    return f"{len(chosen)} images of {len(np.unique(chosen.authors))} authors held out of {path}"
 
 
 def hold_out(data: GeoData) -> tuple[GeoData, GeoData]:

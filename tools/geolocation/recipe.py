@@ -42,6 +42,7 @@ from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import (
+    CHOSEN_ON,
     Parts,
     as_labelled,
     by_authors,
@@ -52,6 +53,7 @@ from tools.geolocation.data import (
     make_places,
     open_parts,
     open_sound,
+    tell_held_out,
 )
 from tools.geolocation.measured_part import part_to_measure, trained_on
 
@@ -187,7 +189,10 @@ class GeoRun(PhotoRun[TrainGeo]):
         parts = self.parts
         if parts.chosen is parts.val:
             self.train, chosen = hold_out(parts.train)
-            self.parts = replace(parts, train=self.train, chosen=chosen)
+            text = f"{tell_held_out(chosen, self.path)}, not on those that are evaluated on"
+            notes = [(k, text if k == CHOSEN_ON else v) for k, v in parts.notes]
+            cli.say(f"{CHOSEN_ON}: {text}")
+            self.parts = replace(parts, train=self.train, chosen=chosen, notes=notes)
             self.about = describe(self.train)
 
     def train_on_share(self, share: float) -> None:

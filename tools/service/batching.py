@@ -104,7 +104,8 @@ class Batcher:
     async def _answer(self, batch: list[_Waiting]) -> None:
         """Compute a batch; if that fails, each image alone, so that none fails for another."""
         try:
-            rows, milliseconds = await self._compute([one.image for one in batch])
+            found, milliseconds = await self._compute([one.image for one in batch])
+            answered = [*zip(batch, found, strict=True)]
         except Exception as error:
             if len(batch) == 1:
                 if not batch[0].found.done():
@@ -113,6 +114,6 @@ class Batcher:
             for one in batch:
                 await self._answer([one])
             return
-        for one, row in zip(batch, rows, strict=True):
+        for one, row in answered:
             if not one.found.done():
                 one.found.set_result((row, milliseconds))

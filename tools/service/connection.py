@@ -154,8 +154,8 @@ class LimitedConnection(H11Protocol):
         self.address = address_of(self.client[0] if self.client else "0.0.0.0")
         fits = self._crowd.admit(self)
         self._arriving.start(self._limits.read_seconds)
-        if not fits:
-            self._refuse(crowded())
+        if not fits:  # At once: connections that wait for the end of an answer would be no fewer.
+            self.hang_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give back what it held."""
@@ -255,6 +255,13 @@ class LimitedConnection(H11Protocol):
         self._give_back()
         self._line, self._has_line = 0, False
         self.began = time.monotonic()
+        rest = len(self.conn.trailing_data[0])  # Of a request that came with this one.
+        try:
+            self._crowd.flight.take(self.address, rest)
+        except Refusal:
+            self._raw.close()
+            return
+        self._held = rest
         super().on_response_complete()
         self._watch()
 

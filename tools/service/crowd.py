@@ -22,6 +22,7 @@ except ImportError:  # Not on every system.
 
 # Number of open connections, and of files for everything else.
 _CONNECTIONS, _OTHER_FILES = 4096, 128
+_BACKLOG = 1024
 # If there are too many, a connection that has sent no complete request for this many seconds is
 # closed.
 _STALE = 2.0
@@ -84,6 +85,7 @@ class Crowd:
         limits: The same.
         flight: Counter of the bytes that arrive.
         total: Number of connections.
+        backlog: Number of connections that may wait to be accepted.
         refused: Function that is called with the status of each connection's refusal.
     """
 
@@ -91,6 +93,8 @@ class Crowd:
         self.limits, self.flight, self.total = limits, Flight(limits.bytes), 0
         self.refused: Callable[[int], None] = lambda _: None
         self._most = _most_connections()
+        # Connections that are accepted at once, before any can be refused, take files too.
+        self.backlog = max(16, min(_BACKLOG, self._most // 4))
         self._members: dict[str, set[Member]] = {}
 
     def admit(self, member: Member) -> bool:

@@ -19,7 +19,6 @@ from tools.service.guard import Guard, Rules
 from tools.service.metrics import Metrics
 
 # Number of connections that wait in the kernel to be accepted.
-_BACKLOG = 1024
 # Seconds that requests in progress have when the server is stopped; clients that are still
 # sending have none.
 _GRACE = 3.0
@@ -49,7 +48,7 @@ class Service:
     ) -> None:
         host, self._parts = address[0], parts
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server(address, family=family, backlog=_BACKLOG)
+        self._socket = socket.create_server(address, family=family, backlog=parts.crowd.backlog)
         self.server_address = self._socket.getsockname()
         app = make_app(parts)
         rules = Rules(
@@ -108,7 +107,7 @@ def _settings(app: Guard, crowd: Crowd) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,  # Whom limits apply to is known from the connection alone.
         server_header=False,
-        backlog=_BACKLOG,
+        backlog=crowd.backlog,
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=cast("int", _GRACE),
         h11_max_incomplete_event_size=HEAD,

@@ -146,7 +146,14 @@ class Shelf:
         """The answerer of its application, or one that processes each image separately."""
         config = self._config
         threads = config.common.threads or None
-        model = open_model(offer.path, config.options, threads=threads, head=offer.head)
+        try:
+            model = open_model(offer.path, config.options, threads=threads, head=offer.head)
+        except ModuleNotFoundError as error:  # Where only what exports need is installed.
+            if error.name not in ("torch", "safetensors"):
+                raise
+            raise InputError(
+                f"{offer.path}: needs PyTorch: pip install torch safetensors, or serve an export"
+            ) from error
         device = self._device_for(model)
         if (make := ANSWERERS.get(model.application.name)) is not None:
             return make(model, config, device)

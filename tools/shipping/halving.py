@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from datasets.errors import InputError
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.open_model import open_model
 from tasks.runtime.open import read_card
@@ -159,7 +160,10 @@ def finish(shipment: Shipment, trial: Trial) -> dict[str, Any]:
 
 
 def learning_curve(shipment: Shipment, trial: Trial) -> list[tuple[int, float]]:
-    """Training images and score, for a quarter of the images and for all of them."""
+    """Training images and score, for a quarter of the images and for all of them.
+
+    It is empty if a quarter is too little to train on, which is no reason to lose the rest.
+    """
     whole = finish(shipment, trial)
     folder = trial_folder(shipment, trial)
     inside = folder.with_name(f"{folder.name}{_CURVE}")
@@ -167,7 +171,11 @@ def learning_curve(shipment: Shipment, trial: Trial) -> list[tuple[int, float]]:
     done = read_record(record, "score", "images")
     if done is None:
         cli.say(f"{trial.name}: on a quarter of the images, for the learning curve")
-        train_until(shipment, trial, inside, share=CURVE_SHARE)
+        try:
+            train_until(shipment, trial, inside, share=CURVE_SHARE)
+        except InputError as error:
+            cli.say(f"no learning curve: {error}")
+            return []
         run = shipment.opened(shipment.base, CURVE_SHARE)
         done = {"score": score_of(shipment, inside), "images": len(run.train)}
         cli.write_json(record, done)

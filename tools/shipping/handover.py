@@ -69,7 +69,7 @@ def hand_over(
         ("time", f"{seconds:.1f} s for {len(exam.data)} images"),
         ("time per image by the plan", f"{shipped.planned_ms:.2f} ms"),
         *notes,
-        *shipment.run.notes,
+        *(row for row in shipment.run.notes if row not in notes),
     ]
     report_score(
         *(model, exam, evaluator, score),
@@ -106,7 +106,7 @@ def _copy_files(packed: Packed, folder: Path) -> dict[str, Path]:
 
 def _final(shipment: Shipment, exam: Any, evaluator: Any, score: Any, file: Path) -> Final:
     """The figures of the exported file; its time is measured again."""
-    metric = shipment.recipe.application.metric
+    metric = shipment.run.reported
     scale = 100 / metric.best
     ends = exam.interval(metric, evaluator, score)
     target = runtime_named(shipment.args.target[0])
@@ -134,7 +134,7 @@ def _write_texts(
 ) -> None:
     """Labels, card and programs."""
     weights = trial_folder(shipment, trial)
-    metric = shipment.recipe.application.metric
+    metric = shipment.run.reported
     card = read_card(weights)
     measured = {metric.name: final.value / 100 * metric.best}
     card = public_card(replace(card, metrics=measured))

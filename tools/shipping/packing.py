@@ -210,11 +210,14 @@ def calibration_images(shipment: Shipment) -> Path:
     make_folder(folder)
     if last.exists():
         return folder
+    good = None
     for number, index in enumerate(indices):
         try:
-            image = data.image(index)
-        except InputError:  # The loader passes over it, too.
-            image = data.image(indices[0])
+            good = data.image(index)
+        except InputError:  # The loader passes over it, too; here the one before stands in.
+            if good is None:
+                good = _first_readable(shipment)
+        image = good
         scale = min(1.0, _LONGEST_SIDE / max(image.shape[:2]))
         if scale < 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -222,3 +225,14 @@ def calibration_images(shipment: Shipment) -> Path:
         with replacing(folder / f"{number:04d}.jpg") as temporary:
             temporary.write_bytes(encoded.tobytes())
     return folder
+
+
+def _first_readable(shipment: Shipment) -> Any:
+    """The first training image that can be read. Raises InputError if there is none."""
+    data = shipment.run.train
+    for index in range(len(data)):
+        try:
+            return data.image(index)
+        except InputError:
+            continue
+    raise InputError(f"{shipment.path}: none of the {len(data)} images to train on can be read")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ _SELECTED_AT = 0.3
 # Share of the images for the second point of the learning curve.
 CURVE_SHARE = 0.25
 _EVALUATIONS = 12
+# Networks train for at least this share of the time that is theirs; otherwise there are fewer.
+_SHORTEST, _SHORTER = 0.7, 0.97
 # Trainings are at most this many times as long as the preset's: more epochs overfit few images.
 _LONGEST = 2
 
@@ -182,22 +184,50 @@ def make_plan(shipment: Shipment, candidates: Sequence[Candidate], spent: float)
     # If time is short, fewer networks; if it is very short, any one of them.
     sets = [chosen[:count] for count in range(len(chosen), 0, -1)] + [[one] for one in chosen[1:]]
     for some in sets:
-        full = seconds / total_share(len(some), curve=args.curve)
-        trials = [
-            trial_for(shipment, one, paces[one.name], full, pause_shares(len(some)))
-            for one in some
-        ]
-        if None not in trials:
+        trials = plan_trials(shipment, some, paces, seconds)
+        if trials:
             if len(some) < len(chosen):
                 cli.say(f"the time allows {len(some)} of {len(chosen)} trainings")
-            return Plan(tuple(candidates), tuple(t for t in trials if t), steps, seconds)
+            return Plan(tuple(candidates), trials, steps, seconds)
     quickest = min(chosen, key=lambda one: _epoch_seconds(paces[one.name], steps, 1))
-    epoch = _epoch_seconds(paces[quickest.name], steps, 1)
-    least = epoch * total_share(1, curve=args.curve) / _TRAINING + spent
+    pace = paces[quickest.name]
+    epoch = _epoch_seconds(pace, steps, 1)
+    shortest = Plan((), (Trial(quickest, Length(1, 1), (), pace),), steps, seconds)
+    least = planned_seconds(shortest, curve=args.curve) / _TRAINING + spent
     raise InputError(
         f"--hours {args.hours:g}: an epoch of {quickest.name} takes {epoch / 60:.1f} minutes; "
         f"--hours {math.ceil(least / 36) / 100 + 0.01:g} is the least"
     )
+
+
+def plan_trials(
+    shipment: Shipment, chosen: Sequence[Candidate], paces: Mapping[str, Pace], seconds: float
+) -> tuple[Trial, ...]:
+    """Trainings of some networks that take at most that many seconds together; empty if none do.
+
+    Epochs of rounds are rounded up, and the learning curve has evaluations of its own, so
+    trainings are shortened until all of it fits. A network alone gets at least an epoch, even if
+    there is no time left for its curve.
+
+    Args:
+        shipment: The shipment.
+        chosen: The networks.
+        paces: Measured seconds of each network's step and evaluation, by its name.
+        seconds: Time for all trainings.
+    """
+    curve, steps, shares = shipment.args.curve, steps_of(shipment), pause_shares(len(chosen))
+    share, fallback = 1.0, tuple[Trial, ...]()
+    while len(chosen) == 1 or share >= _SHORTEST:
+        full = share * seconds / total_share(len(chosen), curve=curve)
+        found = [trial_for(shipment, one, paces[one.name], full, shares) for one in chosen]
+        trials = tuple(one for one in found if one is not None)
+        if len(trials) < len(chosen):
+            break
+        if planned_seconds(Plan((), trials, steps, seconds), curve=curve) <= seconds:
+            return trials
+        share *= _SHORTER
+        fallback = trials
+    return fallback if len(chosen) == 1 else ()
 
 
 def steps_of(shipment: Shipment) -> int:
@@ -254,8 +284,9 @@ def trial_for(
         eval_every = max(1, epochs // _EVALUATIONS)
     pauses: list[int] = []
     for share in shares:
-        least = pauses[-1] + 1 if pauses else 1
-        pauses.append(max(least, round(share * epochs)))
+        # At an evaluation that there is anyway: more of them would change when it stops early.
+        least = pauses[-1] // eval_every + 1 if pauses else 1
+        pauses.append(eval_every * max(least, round(share * epochs / eval_every)))
     if epochs < 1 or (pauses and pauses[-1] >= epochs):
         return None
     return Trial(candidate, Length(epochs, eval_every), tuple(pauses), pace)
@@ -263,8 +294,13 @@ def trial_for(
 
 def trial_seconds(plan: Plan, trial: Trial, since: int, until: int) -> float:
     """Expected time of some epochs of a training."""
-    per_epoch = _epoch_seconds(trial.pace, plan.steps, trial.length.eval_every)
-    return (until - since) * per_epoch
+    evaluations = _evaluations(trial, until) - _evaluations(trial, since)
+    return (until - since) * plan.steps * trial.pace.step + evaluations * trial.pace.evaluation
+
+
+def _evaluations(trial: Trial, epochs: int) -> int:
+    """Evaluations until an epoch, where a round or the training ends."""
+    return math.ceil(epochs / trial.length.eval_every)
 
 
 def planned_seconds(plan: Plan, *, curve: bool) -> float:
@@ -279,6 +315,7 @@ def planned_seconds(plan: Plan, *, curve: bool) -> float:
     last = plan.trials[0]
     if curve:
         total += CURVE_SHARE * last.length.epochs * plan.steps * last.pace.step
+        total += _evaluations(last, last.length.epochs) * last.pace.evaluation
     return total
 
 

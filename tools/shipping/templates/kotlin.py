@@ -46,7 +46,7 @@ class Model(context: Context) {
     val labels = context.assets.open("labels.txt").bufferedReader().readLines()
 $KOTLIN_ARRAYS
 
-    /** Computes the outputs above for an image. */
+    /** Computes the outputs above for an upright image. */
     fun run(image: Bitmap) {
         interpreter.runSignature(mapOf("images" to square(image)), mapOf($KOTLIN_MAP))
     }
@@ -70,7 +70,7 @@ class Model(context: Context) {
         environment.createSession(context.assets.open("$FILE").readBytes())
     val labels = context.assets.open("labels.txt").bufferedReader().readLines()
 
-    /** Outputs for an image of any size, by name. */
+    /** Outputs for an upright image of any size, by name. */
     fun run(image: Bitmap): Map<String, Any> {
         val pixels = IntArray(image.width * image.height)
         image.getPixels(pixels, 0, image.width, 0, 0, image.width, image.height)
@@ -101,7 +101,7 @@ import org.pytorch.executorch.Tensor
 class Model(path: String) {
     private val module = Module.load(path)
 
-    /** The $COUNT outputs for an image. */
+    /** The $COUNT outputs for an upright image. */
     fun run(image: Bitmap): List<Tensor> {
         val shape = longArrayOf(1, $SIDE, $SIDE, 3)
         val images = Tensor.fromBlobUnsigned(square(image), shape)

@@ -6,9 +6,14 @@ from typing import Final
 
 _PYTHON_TAIL = '''
 
+def upright(file: str) -> Image.Image:
+    """The RGB image in a file, turned as the camera noted in its EXIF data."""
+    return ImageOps.exif_transpose(Image.open(file)).convert("RGB")
+
+
 def main() -> None:
     """Print the outputs for an image, ranked by the labels where there is one for each."""
-    outputs = answer(Image.open(sys.argv[1]).convert("RGB"))
+    outputs = answer(upright(sys.argv[1]))
     labels = (HERE / "labels.txt").read_text(encoding="utf-8").splitlines()
     for name, value in outputs.items():
         print(name, value.shape)
@@ -65,7 +70,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 '''
 
 PYTHON: Final = {

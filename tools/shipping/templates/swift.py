@@ -38,7 +38,7 @@ $SLASH_ABOUT
 import CoreML
 import Vision
 
-/// The outputs for an image, by name; Vision makes the square.
+/// The outputs for an upright image, by name; Vision makes the square.
 final class Model {
     private let request: VNCoreMLRequest
 
@@ -77,7 +77,7 @@ final class Model {
         try interpreter.allocateTensors()
     }
 
-    /// The outputs for an image.
+    /// The outputs for an upright image.
     func run(_ image: CGImage) throws -> Answer {
         try interpreter.copy(Data(squareBytes(image)), toInputAt: 0)
         try interpreter.invoke()
@@ -115,7 +115,7 @@ final class Model {
         session = try ORTSession(env: environment, modelPath: path, sessionOptions: nil)
     }
 
-    /// The outputs for RGB bytes of an image of any size.
+    /// The outputs for RGB bytes of an upright image of any size.
     func run(_ bytes: [UInt8], width: Int, height: Int) throws -> Answer {
         let images = try ORTValue(
             tensorData: NSMutableData(data: Data(bytes)), elementType: .uInt8,
@@ -149,7 +149,7 @@ final class Model {
         try module.load("forward")
     }
 
-    /// The $COUNT outputs for an image.
+    /// The $COUNT outputs for an upright image.
     func run(_ image: CGImage) throws -> [Value] {
         let images = Tensor<UInt8>(squareBytes(image), shape: [1, $SIDE, $SIDE, 3])
         return try module.forward(images)
