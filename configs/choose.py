@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,16 @@ Number = Literal["float32", "int8"]
 By = Literal["auto", "paper", "tensorflow", "runs"]
 ALPHAS = (1.0, 0.75, 0.5, 0.25)
 SMALLEST = 32
+
+
+def require_grid(alphas: Sequence[float], sides: Sequence[int]) -> None:
+    """Check widths and resolutions. Raises InputError naming the flag and the value."""
+    for alpha in alphas:
+        if not 0 < alpha < float("inf"):
+            raise InputError(f"--alpha {alpha} must be above 0 (1 is full width)")
+    for side in sides:
+        if side < SMALLEST:
+            raise InputError(f"--resolution {side} is too small: {SMALLEST} pixels or more")
 
 
 @dataclass(frozen=True)
@@ -71,12 +82,7 @@ class Choose:
         for name in ("precision", "alpha"):
             if not getattr(self, name):
                 raise InputError(f"--{name}: name one or more")
-        for alpha in self.alpha:
-            if not 0 < alpha < float("inf"):
-                raise InputError(f"--alpha {alpha} must be above 0 (1 is full width)")
-        for size in self.resolution:
-            if size < SMALLEST:
-                raise InputError(f"--resolution {size} is too small: {SMALLEST} pixels or more")
+        require_grid(self.alpha, self.resolution)
         if self.runtime == "pytorch" and "int8" in self.precision:
             if self.precision != ("float32", "int8"):
                 raise InputError(

@@ -8,7 +8,7 @@ from typing import Literal
 
 import tyro
 
-from configs.choose import ALPHAS, SMALLEST
+from configs.choose import ALPHAS, require_grid
 from configs.common import Common
 from configs.deploy import Target
 from configs.task_names import TaskName
@@ -97,12 +97,7 @@ class Ship:
             given = getattr(self, name)
             if not given or len(set(given)) < len(given):
                 raise InputError(f"--{name}: name one or more, each once")
-        for alpha in self.alpha:
-            if not 0 < alpha < float("inf"):
-                raise InputError(f"--alpha {alpha} must be above 0 (1 is full width)")
-        for size in self.resolution:
-            if size < SMALLEST:
-                raise InputError(f"--resolution {size} is too small: {SMALLEST} pixels or more")
+        require_grid(self.alpha, self.resolution)
         if self.resume is None and self.data is None and self.task == "auto":
             raise InputError(
                 "nothing to train on: name labelled data by --data, or a --task, for which "

@@ -103,12 +103,15 @@ class Headers:
         names = sorted(self._known)
         rows = np.array([(*self._known[n][:2], *self._known[n][2]) for n in names], np.int64)
         text = "\0".join(names).encode("utf-8", errors="surrogateescape")
+        out = None
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as out:
                 np.savez(out, format=_FORMAT, names=np.frombuffer(text, np.uint8), rows=rows)
             Path(out.name).replace(file)
         except OSError:
+            if out is not None:
+                Path(out.name).unlink(missing_ok=True)
             return
         self._new = 0
 
