@@ -1,19 +1,25 @@
-# Two commands do all set-up: `make demo` and `make test`.
+# Two commands do all set-up: `make demo` and `make test`; `make docs` builds the documentation.
 PYTHON ?= python3
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := .venv/.ready
+TEST_READY := .venv/.ready-tests
 
-.PHONY: env demo test quick test-chips campaign check format lock benchmark
+.PHONY: env test-env demo test quick test-chips campaign check format docs lock benchmark
 
-env: $(READY)
+env: $(READY) ## What the tools need, without their extras
+test-env: $(TEST_READY) ## All extras too, and what the tests and `make docs` need
 
-# Everything that was tested, by hash: the lock is complete, and knows what is left out on purpose
+# What was tested, by hash: the locks are complete, and know what is left out on purpose
 # (exclude-dependencies in pyproject.toml); then this project itself, editable.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(TEST_READY): requirements-test.lock $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-test.lock
 	touch $@
 
 demo: env ## Train and evaluate SSD300 on built-in scenes
@@ -24,7 +30,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 test: check ## The whole test suite
 	$(PYTEST)
 
-quick: env ## Style, and the tests that take a tenth of a second at most: about a minute
+quick: test-env ## Style, and the tests that take a tenth of a second at most: about a minute
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(PYTEST) -m "not slow"
@@ -42,27 +48,35 @@ AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 \
 	TEST_THREADS=2 OMP_WAIT_POLICY=passive
 OWN := TEST_THREADS=2 TEST_ORDER=reversed OMP_WAIT_POLICY=passive
 
-test-chips: env ## The tests that compute, on older chips, two threads, and in reverse
+test-chips: test-env ## The tests that compute, on older chips, two threads, and in reverse
 	$(OLD) $(PYTEST) $(COMPUTING)
 	$(AVX2) $(PYTEST) $(COMPUTING) $(TRAINING)
 	$(OWN) $(PYTEST) $(COMPUTING) $(TRAINING)
 
-campaign: env ## Kills, full disks, damaged files, attacks, races: by hand or at night, for hours
+campaign: test-env ## Kills, full disks, damaged files, attacks, races: by hand or at night, for hours
 	$(BIN)/python -m tests.campaign --seed $${SEED:-0}
 
-check: env ## Style and types
+check: test-env ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: env
+format: test-env
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: env ## Speed beside peers, in one run
+# The theme's advice on its successor is no warning about this site.
+docs: test-env ## The documentation as a site, with a reference of the library
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "written to site/: $(BIN)/python -m http.server -b 127.0.0.1 -d site"
+
+benchmark: test-env ## Speed beside peers, in one run
 	for name in inference two_stage evaluator training loader label_training label_loader s2 export start serve; do \
 		$(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
+LOCK := uv pip compile --generate-hashes --no-emit-index-url --no-header --universal \
+	--python-version 3.11 pyproject.toml
+
 lock: ## Pin anew what pyproject.toml asks for (needs uv)
-	uv pip compile --generate-hashes --no-emit-index-url --no-header --universal \
-		--python-version 3.11 --group dev pyproject.toml -o requirements.lock
+	$(LOCK) --group build -o requirements.lock
+	$(LOCK) --group dev --extra docs -c requirements.lock -o requirements-test.lock
