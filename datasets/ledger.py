@@ -125,7 +125,7 @@ class Ledger:
     def to_json(self) -> dict[str, Any]:
         """The table as data."""
         return {
-            "path": shown(self.root),
+            "path": self.root,
             "seen": self.seen,
             "used": dict(self.used),
             "pictures_elsewhere": self.elsewhere,

@@ -7,6 +7,7 @@ neither a terminal nor a UTF-8 file nor OpenCV accepts.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import stat
@@ -52,10 +53,16 @@ def _escape(found: re.Match[str]) -> str:
 def shown_in(data: Any) -> Any:
     """Data for JSON in which every text can be written; see :func:`shown`.
 
-    JSON itself escapes what a terminal would obey.
+    JSON itself escapes what a terminal would obey. Paths become texts of the full path. A number
+    that is not finite, such as a metric without a value, becomes None, since JSON has no such
+    number.
     """
     if isinstance(data, str):
         return _SURROGATE.sub(_escape, data)
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, Path):
+        return shown_in(str(data.absolute()))
     if isinstance(data, dict):
         return {shown_in(key): shown_in(value) for key, value in data.items()}
     if isinstance(data, list | tuple):

@@ -18,6 +18,7 @@ import torch
 from datasets.builtin.scenes import draw_scenes
 from tests.backbone.tflite_files import write_ssd
 from tests.exports import Exports
+from tests.json_results import check_results
 from tests.skips import NO_SAMPLES, pytest_make_collect_report, pytest_runtest_makereport
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
@@ -95,6 +96,8 @@ def tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     import importlib
 
     from tools import cli
+
+    check_results()
 
     def run(name: str, *args: object, report: bool = True) -> tuple[int, str, str]:
         module = importlib.import_module(f"tools.{name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.tools import CheckData
@@ -52,7 +53,7 @@ def main() -> None:
         checkup = found.kind.examine(args.data, found.parts, options)
     trace.use_entries()  # Training uses the part, too, that this one was compared with.
     checkup = checkup.with_ledger(*trace.account(args.data))
-    findings = [asdict(finding) for finding in checkup.findings]
+    findings = [{**asdict(finding), "file": Path(finding.file)} for finding in checkup.findings]
     refused = bool(checkup.refusals)
     report = {"task": task, **checkup.summary, "refused": refused, "findings": findings}
     cli.result(args.common, report, checkup.describe(args.lines))

@@ -206,9 +206,10 @@ def say(text: str) -> None:
 
 
 def result(common: Common, data: dict[str, Any], text: str) -> None:
-    """Print the result, as text or as JSON."""
+    """Print the result, as text or as JSON; docs/schemas/ describes the latter."""
     if int(os.environ.get("RANK", 0)) == 0:
-        print(json.dumps(shown_in(data)) if common.json else shown(text), flush=True)
+        plain = json.dumps(shown_in(data), allow_nan=False) if common.json else shown(text)
+        print(plain, flush=True)
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
@@ -217,7 +218,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     from tasks.weights.atomic_write import write_text
 
     remove_unfinished(path.parent, path.name)  # Of processes that were killed.
-    write_text(path, json.dumps(shown_in(data), indent=1))
+    write_text(path, json.dumps(shown_in(data), indent=1, allow_nan=False))
 
 
 def prepare(common: Common) -> str:

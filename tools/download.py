@@ -19,7 +19,7 @@ def main() -> None:
     state, card = load_weights(fetch_hub(args.name, (WEIGHTS_NAME,)) / WEIGHTS_NAME)
     save_weights(out, state, card)
     text = f"{card.task}, {len(card.classes)} classes, {card.source}\nwritten to {out}"
-    cli.result(args.common, {"weights": str(out), **card.to_json()}, text)
+    cli.result(args.common, {"weights": out, **card.to_json()}, text)
 
 
 if __name__ == "__main__":

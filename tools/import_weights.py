@@ -29,7 +29,7 @@ def main() -> None:
     found = importer_for(source, importers).read(args, source)
     tensors, card = found.tensors, found.card
     save_weights(out, tensors, card)
-    facts = {**found.facts, "weights": str(out), "tensors": len(tensors), **card.to_json()}
+    facts = {**found.facts, "weights": out, "tensors": len(tensors), **card.to_json()}
     width = f"alpha {card.model['alpha']:g}"
     about = f"{len(tensors)} tensors, {width}, {found.about}\nwritten to {out}"
     cli.result(args.common, facts, about)

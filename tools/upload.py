@@ -32,7 +32,7 @@ def main() -> None:
     page = None if args.dry_run else send_hub(folder, files, args.name, public=args.public)
     lines = [f"  {folder / file}, {size:,} bytes" for file, size in sizes.items()]
     said = f"sent to {page}" if page else f"nothing was sent; for {args.name} there would be"
-    data = {"folder": str(folder), "files": sizes, "page": page, **card.to_json()}
+    data = {"folder": folder, "files": sizes, "page": page, **card.to_json()}
     cli.result(args.common, data, "\n".join([f"{said}:", *lines, f"origin: {card.source}"]))
 
 

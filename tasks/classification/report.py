@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -48,7 +49,7 @@ class ReportData(Generic[AnyScore]):
         read: Function from an image id to the image.
         explain: Function that shows what the network saw of an image, coloured where it supports a
             class (the data's column). None if that is not available.
-        files: Name of each image, by image id.
+        files: Path of each image, by image id.
     """
 
     classes: ClassMap
@@ -190,7 +191,7 @@ def _cases(data: ReportData[Score], *, right: bool) -> list[_Case]:
     for k in rows[order[:_PICTURES]]:
         image_id, guess = int(score["image_ids"][k]), int(predicted[k])
         said = {
-            "file": data.files[image_id],
+            "file": Path(data.files[image_id]),
             "true": names[targets[k]],
             "predicted": names[guess],
             "probability": float(sure[k]),
@@ -216,7 +217,7 @@ def _picture(data: ReportData[Score], case: _Case) -> tuple[Image, str]:
         picture = np.concatenate((picture, tile(seen, _TILE, _GREY)), axis=1)
     said = case.said
     true = f"; true: {said['true']}" if said["true"] != said["predicted"] else ""
-    return picture, f"{said['predicted']} {said['probability']:.1%}{true} ({said['file']})"
+    return picture, f"{said['predicted']} {said['probability']:.1%}{true} ({said['file'].name})"
 
 
 def _details(data: ReportData[Score]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ class ReportData:
         results: Boxes, scores and labels per image, labels in ``classes``.
         truths: True boxes of each image, in the same order, in original pixels.
         read: Function from an index to the image.
-        files: Names of the images.
+        files: Paths of the images.
     """
 
     classes: ClassMap
@@ -75,7 +76,7 @@ def make_report(data: ReportData) -> Report:
                 "rows_true_columns_predicted": confusion.tolist(),
             },
         },
-        cases={"worst": [data.files[index] for index in order[:_PICTURES]]},
+        cases={"worst": [Path(data.files[index]) for index in order[:_PICTURES]]},
         num_images=len(data.results),
         curves=_TRAINING,
         metrics=MetricsTable(metric_rows(shown, MEANINGS), title="COCO's twelve numbers"),
@@ -194,7 +195,7 @@ def _picture(data: ReportData, index: int, match: _Matched) -> tuple[Image, str]
     labels, scores = result["labels"][shown].tolist(), result["scores"][shown].tolist()
     image = draw_detections(image, result["boxes"][shown], labels, scores, data.classes.names)
     counts = f"{len(truth['boxes'])} true, {len(shown)} predicted, {(partner >= 0).sum()} fit"
-    return image, f"{data.files[index]}: {counts}"
+    return image, f"{Path(data.files[index]).name}: {counts}"
 
 
 def _precision_plot(score: Score) -> Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ def make_report(data: ReportData[Score]) -> Report:
         cases={
             "worst": [
                 {
-                    "file": data.files[case.image_id],
+                    "file": Path(data.files[case.image_id]),
                     "attribute": data.classes.names[case.column],
                     "true": case.true,
                     "probability": case.probability,
@@ -145,4 +146,5 @@ def _picture(data: ReportData[Score], case: _Case) -> tuple[Image, str]:
     seen = photo if data.explain is None else data.explain(photo, case.column)
     picture = draw_answer(seen, [name], [case.probability], name if case.true else "")
     said = f"{name}: {'yes' if case.true else 'no'} by its label"
-    return picture, f"{said}, {case.probability:.1%} by the network ({data.files[case.image_id]})"
+    name = Path(data.files[case.image_id]).name
+    return picture, f"{said}, {case.probability:.1%} by the network ({name})"

@@ -34,7 +34,7 @@ class ReportData:
 
     score: Score
     read: Callable[[int], Image]  # gives the image of an index
-    files: Sequence[str]  # name of each image, by index
+    files: Sequence[str]  # path of each image, by index
 
 
 def make_report(data: ReportData) -> Report:
@@ -58,8 +58,8 @@ def make_report(data: ReportData) -> Report:
         cases={
             "worst": [
                 {
-                    "first": data.files[pair.first],
-                    "second": data.files[pair.second],
+                    "first": Path(data.files[pair.first]),
+                    "second": Path(data.files[pair.second]),
                     "same": pair.same,
                     "distance": pair.distance,
                 }

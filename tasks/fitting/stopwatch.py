@@ -52,6 +52,6 @@ def write_summary(
         OSError: If it cannot be written.
     """
     took = {} if watch is None else {"minutes": watch.minutes}
-    told = {"folder": str(folder), **took, **summary}
-    write_text(folder / REPORT_NAME, json.dumps(shown_in(told), indent=1))
+    told: dict[str, Any] = shown_in({"folder": folder, **took, **summary})
+    write_text(folder / REPORT_NAME, json.dumps(told, indent=1))
     return told

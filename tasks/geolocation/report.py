@@ -40,7 +40,7 @@ class ReportData:
     used_temperature: float  # that the logits were divided by
     read: Callable[[int], Image]  # gives the image of an image id
     locate: Callable[[Sequence[Image]], list[Located]]  # answers for images
-    files: Sequence[str]  # name of each image, by image id
+    files: Sequence[str]  # path of each image, by image id
 
 
 def make_report(data: ReportData) -> Report:
@@ -74,7 +74,7 @@ def make_report(data: ReportData) -> Report:
         cases={
             "worst": [
                 {
-                    "file": data.files[score["image_ids"][row]],
+                    "file": Path(data.files[score["image_ids"][row]]),
                     "km": float(score["km"][row]),
                     "confidence": float(score["confidence"][row]),
                 }
@@ -159,7 +159,7 @@ def _pictures(data: ReportData, rows: NDArray[np.int64]) -> list[tuple[Image, st
         truth = float(data.truth[0][k]), float(data.truth[1][k])
         picture = draw_place(image, found, data.partition, truth)
         km = f"{data.score['km'][row]:,.0f} km off, confidence {data.score['confidence'][row]:.2f}"
-        drawn.append((picture, f"{km}; true: {place_name(*truth)} ({data.files[k]})"))
+        drawn.append((picture, f"{km}; true: {place_name(*truth)} ({Path(data.files[k]).name})"))
     return drawn
 
 

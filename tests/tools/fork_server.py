@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.json_results import check_results
 from tests.tools.forked import become
 from tests.tools.stopping import signal_at
 
@@ -30,6 +31,7 @@ def main() -> None:
     """Serve until standard input ends; then wait for all children."""
     for name in _IMPORTED:
         importlib.import_module(name)
+    check_results()
     for line in sys.stdin:
         read, write = os.pipe()
         if not os.fork():

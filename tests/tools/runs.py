@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 
 from configs.training import Training
 from tests.conftest import Tool
+from tests.json_results import check_results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = ("--preset", "demo", "--alpha", "0.25", "--size", "64", "--batch-size", "6")
@@ -181,6 +182,7 @@ def train_by_torchrun(*args: object, tool: str) -> "subprocess.CompletedProcess[
 
 def run_main(tool: str, *args: object, **more: bool) -> None:
     """A tool's own main in this process, as a program of its own would do it."""
+    check_results()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", [f"tools/{tool}.py", *map(str, args)])
         importlib.import_module(f"tools.{tool}").main(**more)

@@ -76,7 +76,7 @@ def test_labels_by_a_default_name_as_json(
     told = json.loads(capsys.readouterr().out)
     parts = {"train": {"images": 3}, "val": {"images": 1}}
     assert told == {
-        **{"format": "shards", "out": "converted/pets-shards", "classes": 2},
+        **{"format": "shards", "out": str(tmp_path / "converted/pets-shards"), "classes": 2},
         **{"parts": parts, "notes": [], "files": told["files"]},
     }
     assert (told["files"]["seen"], told["files"]["used"]["images"]) == (4, 4)

@@ -92,7 +92,7 @@ def _train_in(folder: Path, config: TrainGan, device: str) -> tuple[dict[str, An
         )
     save_config(config, folder)
     run = GanRun(config, train, val, path, folder, device, files, parts)
-    data: dict[str, Any] = {"folder": str(folder)}
+    data: dict[str, Any] = {"folder": folder}
     text = ""
     if config.weights is None or config.features is not None:
         data, text = train_or_score(run)

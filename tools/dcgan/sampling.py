@@ -36,7 +36,7 @@ def sample_to_folder(config: TrainGan) -> tuple[dict[str, Any], str]:
     total = config.sample * len(names)
     size = generator.spec.size
     text = f"{total} images of {size} pixels, {config.sample} of each class: {folder}"
-    return {"folder": str(folder), "pictures": total, "classes": list(names)}, text
+    return {"folder": folder, "pictures": total, "classes": list(names)}, text
 
 
 def write_classes(

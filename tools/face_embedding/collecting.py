@@ -103,10 +103,10 @@ class FaceCollector(Collector):
                 drawn = draw_neighbours(self._photos[path].image(), seen, self._threshold)
                 write_picture(files[path], drawn)
             near = [
-                {"file": str(file), "distance": round(d, 5), "same": self._is_same(d)}
+                {"file": file, "distance": round(d, 5), "same": self._is_same(d)}
                 for file, _, d in faces
             ]
-            found.append({"file": str(path), "nearest": near})
+            found.append({"file": path, "nearest": near})
             told = ", ".join(
                 f"{who} {d:.2f}{' (same)' if self._is_same(d) else ''}" for _, who, d in faces
             )

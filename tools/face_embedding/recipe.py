@@ -85,8 +85,7 @@ class FaceExam(Exam):
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
         """Curves, folds, and the hardest pairs."""
-        files = [str(file) for file in self.data.files]
-        return make_report(ReportData(score, self.data.image, files))
+        return make_report(ReportData(score, self.data.image, self.files))
 
     def text(self, score: Any, cost: str) -> str:
         """Metrics, with their warnings."""

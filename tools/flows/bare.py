@@ -54,8 +54,8 @@ def export_bare(args: Export) -> tuple[dict[str, Any], str]:
             file.replace(temporary)
         write_text(out.with_suffix(".json"), host_text(graph, source.card, facts))
     result = {
-        "file": str(out),
-        "host": str(out.with_suffix(".json")),
+        "file": out,
+        "host": out.with_suffix(".json"),
         "task": source.task,
         "bytes": size,
         "inputs": {name: one.to_json()["shape"] for name, one in graph.inputs.items()},

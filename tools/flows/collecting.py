@@ -65,7 +65,7 @@ def collect(
         raise InputError(collector.empty)
     found, text = collector.finish(folder, files)
     cli.write_json(folder / "predictions.json", found)
-    return {"folder": str(folder), "unreadable": failures, **found}, text
+    return {"folder": folder, "unreadable": failures, **found}, text
 
 
 def _refuse_stream(path: str) -> None:

@@ -34,7 +34,7 @@ def export_model(args: Export) -> tuple[dict[str, Any], str]:
     out = args.out_file()
     facts = write_export(args, source, out)
     result = {
-        "file": str(out),
+        "file": out,
         "target": args.target,
         "task": source.task,
         "bytes": target_of(args, source).runtime.size(out),

@@ -24,7 +24,7 @@ import torch
 from backbone.spec import MOBILENET
 from configs.training import GridTraining
 from datasets.errors import InputError
-from datasets.names import refuse_unsafe_name
+from datasets.names import refuse_unsafe_name, shown_in
 from tasks.application import Metric
 from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import write_text
@@ -243,7 +243,7 @@ def _train_grid(
     measure = next(m for m in measures if all(m.name in row["metrics"] for row in rows))
     table = summarise(rows, measure)
     write_page(folder, table, config.command, measure)
-    return {"folder": str(folder), "rows": table}, as_text(table, folder, measure)
+    return {"folder": folder, "rows": table}, as_text(table, folder, measure)
 
 
 def summarise(rows: Sequence[dict[str, Any]], measure: Metric) -> list[dict[str, Any]]:
@@ -291,7 +291,7 @@ def write_page(
     folder: Path, table: Sequence[dict[str, Any]], command: str, measure: Metric
 ) -> None:
     """Write ``grid.json`` and ``grid.html``. Raises OSError if that fails."""
-    write_text(folder / "grid.json", json.dumps(list(table), indent=1))
+    write_text(folder / "grid.json", json.dumps(shown_in(list(table)), indent=1))
     points = [
         Point(
             size=row["model"]["size"],

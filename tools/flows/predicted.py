@@ -171,7 +171,7 @@ def finish(
         begun.state.write(folder)
         (folder / PARTIAL).unlink(missing_ok=True)
     counts = {key: value for key, value in begun.found.items() if key != "unreadable"}
-    told: dict[str, Any] = {"folder": str(folder), "file": str(results.file), "counts": counts}
+    told: dict[str, Any] = {"folder": folder, "file": results.file, "counts": counts}
     if args.common.json:
         told["unreadable"] = [str(row["error"]) for row in rows_in(folder / BAD)]
         if args.format == "json":

@@ -179,7 +179,7 @@ def write_int8(
         threads=args.common.threads or None,
     )
     result = {
-        "file": str(out),
+        "file": out,
         "target": args.target,
         "task": source.task,
         "precision": "int8",

@@ -122,8 +122,8 @@ class Exam(ABC):
 
     @property
     def files(self) -> list[str]:
-        """Name of each image, for the report."""
-        return [Path(file).name for file in self.data.files]
+        """Path of each image, for the report."""
+        return [str(file) for file in self.data.files]
 
     @abstractmethod
     def facts(self, model: Model) -> Notes:
@@ -131,7 +131,7 @@ class Exam(ABC):
 
     def write(self, folder: Path, evaluator: Any, score: Any) -> None:
         """Write the answers to all images."""
-        evaluator.write(folder, [str(file) for file in self.data.files])
+        evaluator.write(folder, self.files)
 
     @abstractmethod
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:

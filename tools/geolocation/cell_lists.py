@@ -31,7 +31,7 @@ def make_cells(args: MakeCells) -> tuple[dict[str, Any], str]:
     write_partition_report(folder, title, cli.shown_command(), partitions, (lat, lng))
     rows = [
         {
-            "file": str(file),
+            "file": file,
             "split_above": above,
             "drop_below": least,
             "cells": len(partition),
@@ -46,7 +46,7 @@ def make_cells(args: MakeCells) -> tuple[dict[str, Any], str]:
     ]
     lines.append(f"read in {read:.1f} s, divided in {seconds:.1f} s")
     lines.append(f"report: {folder / 'report.html'}")
-    result = {"folder": str(folder), "positions": len(lat), "partitions": rows}
+    result = {"folder": folder, "positions": len(lat), "partitions": rows}
     return result, "\n".join(lines)
 
 

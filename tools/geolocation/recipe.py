@@ -76,7 +76,7 @@ class GeoExam(Exam):
 
     def write(self, folder: Path, evaluator: Any, score: Any) -> None:
         """Write predictions.csv."""
-        evaluator.write(folder, [str(file) for file in self.data.files], score)
+        evaluator.write(folder, self.files, score)
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
         """Maps, and the best and worst answers."""

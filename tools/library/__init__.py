@@ -21,6 +21,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from datasets.errors import InputError
+from datasets.names import shown_in
 from tools import cli
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def _done(call: str, work: Callable[[], tuple[dict[str, Any], str]]) -> dict[str
     """What a command prints with ``--json``; its progress goes to standard error."""
     with cli.called(call):
         found, _ = work()
-    return found
+    plain: dict[str, Any] = shown_in(found)
+    return plain
 
 
 def _named(config: Any) -> list[str]:

@@ -169,7 +169,7 @@ def _assemble(config: TrainMulti, plan: Plan, folder: Path) -> tuple[dict[str, A
     save_config(config, folder)
     _save(plan.stored, folder)
     names = list(plan.stored.heads)
-    told = {"folder": str(folder), "heads": names}
+    told = {"folder": folder, "heads": names}
     return told, f"heads: {', '.join(names) or 'none'}\nweights: {folder / WEIGHTS_NAME}"
 
 

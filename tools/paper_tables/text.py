@@ -180,7 +180,7 @@ def _measured_json(table: Table, measured: Measured) -> dict[str, Any]:
     return {
         "percent": dict(zip(table.metrics, measured.values, strict=True)),
         "runs": measured.num_runs,
-        "folder": str(measured.run.folder.absolute()),
+        "folder": measured.run.folder,
         "source": measured.run.card.source,
     }
 

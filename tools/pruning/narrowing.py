@@ -41,7 +41,7 @@ def prune_to_file(config: Prune) -> tuple[dict[str, Any], str]:
     layers = [f"conv{index}" for index in range(len(pruned.shares))]
     worst = min(range(len(layers)), key=lambda index: pruned.shares[index])
     data = {
-        "file": str(out),
+        "file": out,
         "bytes": out.stat().st_size,
         "model": narrow.to_json(),
         "before": {"mult_adds": before.mult_adds, "params": before.params},

@@ -121,7 +121,7 @@ def write_experiment(
         "differ besides. wide is the network that was pruned and that teaches; its own training "
         "is not in the minutes. pruned-untrained has its batch norm measured anew, no more."
     )
-    data = {"folder": str(folder), "photos": photos, "note": note, "rows": rows}
+    data = {"folder": folder, "photos": photos, "note": note, "rows": rows}
     figure = draw_rows(rows)
     with replacing(folder / "report.png") as temporary:
         figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")

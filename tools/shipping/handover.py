@@ -159,11 +159,11 @@ def _result(shipped: Shipped, files: dict[str, Path], folder: Path) -> dict[str,
     """The result as data."""
     final, trial = shipped.final, shipped.trial
     return {
-        "folder": str(folder),
+        "folder": folder,
         "task": shipped.shipment.task,
         "network": trial.name,
         "precision": shipped.packed.precision,
-        "files": {target: str(file) for target, file in files.items()},
+        "files": dict(files),
         "final": {**asdict(final), "text": final.text},
         "rounds": [[asdict(one) for one in rows] for rows in shipped.selection.rounds],
         "why": why(shipped),

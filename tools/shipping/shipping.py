@@ -84,7 +84,7 @@ def _keeping_flags(args: Ship, folder: Path) -> Iterator[None]:
 
 def _written_kit(shipment: Shipment, folder: Path) -> tuple[dict[str, Any], str]:
     files = write_kit(shipment, grid(shipment), folder)
-    found = {"folder": str(folder), "files": [str(one) for one in files]}
+    found = {"folder": folder, "files": list(files)}
     return found, f"{len(files)} files and instructions: {folder}"
 
 

@@ -77,12 +77,11 @@ def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
             path = Path(subject.name)  # Names of peers are none; those of files must hold there.
             memory = peak_memory(str(path.resolve()) if path.exists() else subject.name, threads)
         rows.append(_row(subject, stages, peaks, speeds[index], memory))
-    size = f"{pixels.shape[1]}x{pixels.shape[0]}"
     result = {
         "chip": chip(),
         "threads": threads,
         "photos": len(photos),
-        "photo": size,
+        "photo": {"width": pixels.shape[1], "height": pixels.shape[0]},
         "rounds": args.rounds,
         "peak_gmacs": {name: round(rate / 1e9, 2) for name, rate in peaks.items()},
         "models": rows,
@@ -212,8 +211,9 @@ def _row(
 def as_text(result: Mapping[str, Any]) -> str:
     """The result as text."""
     peaks = ", ".join(f"{name} {rate:.1f}" for name, rate in result["peak_gmacs"].items())
+    width, height = result["photo"].values()
     lines = [
-        f"{result['chip']}, {result['threads']} threads; images of {result['photo']}; medians of "
+        f"{result['chip']}, {result['threads']} threads; images of {width}x{height}; medians of "
         f"{result['rounds']} rounds in turn (10th..90th percentile)",
         f"peak of this chip, billion mult-adds a second: {peaks}",
     ]

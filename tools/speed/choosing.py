@@ -162,5 +162,5 @@ def as_json(args: Choose, choice: Choice) -> dict[str, Any]:
             }
             for row in choice.rows
         ],
-        "folder": str(args.folder),
+        "folder": args.folder,
     }
