@@ -1,4 +1,4 @@
-"""What the site has besides the pages of docs/: files of the repository, tutorials, a reference."""
+"""What the site has besides the pages of docs/: other files, tutorials and a reference."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Turn links within the repository into links within the site."""
     name = page.file.src_uri
     place = posixpath.join("docs", name) if name not in _ABOVE else _ABOVE[name]
@@ -90,7 +90,7 @@ def reference_pages_written() -> Iterator[tuple[str, str]]:
 def notebook_text(file: Path) -> str:
     """A notebook as a page: its texts, and its code as blocks."""
     cells: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["cells"]
-    link = f"[This page as a notebook]({file.name}){{ download }}"
+    link = f'<a href="{file.name}" download>This page as a notebook</a>'
     parts = []
     for cell in cells:
         text = "".join(cell["source"])

@@ -1,8 +1,10 @@
-"""Cross-references of docstrings, which are written as Sphinx does, in the site's own form."""
+"""What the reference needs besides the sources: the site's form of docstrings, and all names."""
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import griffe
@@ -14,7 +16,7 @@ _LITERAL = re.compile(r"(?m)^( *)(.*?)::\n\n((?:\1 +\S.*\n|\n)+)")
 
 
 class Roles(griffe.Extension):
-    """Rewrites the docstring of each object as it is read."""
+    """Rewrites the docstring of each object as it is read, and adds constants named in a row."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         """Rewrite one docstring."""
@@ -24,9 +26,24 @@ class Roles(griffe.Extension):
         if obj.is_attribute and (_is_listed(obj) or "TypeVar(" in str(obj.value)):
             obj.public = False
 
+    def on_module_members(self, *, node: Any, mod: griffe.Module, **_: Any) -> None:
+        """Add the constants of ``A, B = 1, 2``, which are not read otherwise."""
+        for line in getattr(node, "body", ()):
+            if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Tuple):
+                for name, value in _pairs(line.targets[0], line.value):
+                    place = {"lineno": line.lineno, "endlineno": line.end_lineno}
+                    mod.set_member(name, griffe.Attribute(name, value=value, **place))
+
     def on_alias_instance(self, *, alias: griffe.Alias, **_: Any) -> None:
         """Leave what is imported to the module that defines it."""
         alias.public = False
+
+
+def _pairs(names: ast.Tuple, value: ast.expr) -> Iterator[tuple[str, str | None]]:
+    values = value.elts if isinstance(value, ast.Tuple) else [None] * len(names.elts)
+    for name, one in zip(names.elts, values, strict=True):
+        if isinstance(name, ast.Name) and not name.id.startswith("_"):
+            yield name.id, None if one is None else ast.unparse(one)
 
 
 def _is_listed(obj: griffe.Object) -> bool:

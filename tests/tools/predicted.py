@@ -1,11 +1,12 @@
 """Images to predict on, and what predict.py leaves of them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from tests.json_results import ROWS, fault_of, strict
 
 # What an export of random weights finds in anything.
 EASY = ("--score-threshold", 0.3)
@@ -24,9 +25,12 @@ def draw_album(root: Path, count: int) -> Path:
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
-    """The rows of predictions.jsonl."""
+    """The rows of predictions.jsonl, which are as their schema says."""
     text = (folder / "predictions.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+    rows = [strict(line) for line in text.splitlines()]
+    faults = [fault for row in rows if (fault := fault_of(row, ROWS))]
+    assert not faults, faults
+    return rows
 
 
 def names_in(folder: Path) -> list[str]:

@@ -159,7 +159,7 @@ def test_weights_an_export_and_peers(
     found = read(tool, weights["classification"], export, *flags)
     assert json.loads(out.read_text()) == found
     assert found["threads"] == 1
-    assert found["photo"] == "640x480"
+    assert found["photo"] == {"width": 640, "height": 480}
     ours, exported, *peers = found["models"]
     assert [row["runtime"] for row in (ours, exported)] == ["PyTorch", "ONNX Runtime"]
     assert "torchvision mobilenet_v3_large" in [row["name"] for row in peers]

@@ -23,7 +23,7 @@ from tasks.application import PhotoApplication
 from tasks.applications import APPLICATIONS
 from tests.conftest import Tool
 from tests.exports import Exports
-from tests.tools.json_schema import refusal_of
+from tests.json_results import fault_in
 from tests.tools.page_client import BINARY, LIMITS, ask, form_of, raw, request, serving, simple
 from tests.tools.page_models import TASKS, make_models, photo
 from tests.tools.runs import ROOT
@@ -135,18 +135,19 @@ def test_the_description_is_complete(service: Service) -> None:
     )
     Models.model_validate_json(request(service, "GET", "/v1/models")[2])
     schema = post["responses"]["200"]["content"][JSON]["schema"]
+    components = {"components": document["components"]}
     parts = document["components"]["schemas"]
     for number, task in enumerate(TASKS):
         images = [photo()] * (1 + (task == "face_embedding"))
         _, reply = ask(service, f"model={number}&draw=true", *images)
         Prediction.model_validate(reply)
-        assert refusal_of(reply, schema, parts) == ""
+        assert fault_in(reply, {**schema, **components}) == ""
         for answer in reply["answers"]:
-            assert refusal_of(answer, parts[task], parts) == ""
-            assert refusal_of({**answer, "more": 1}, parts[task], parts)
+            assert fault_in(answer, {**parts[task], **components}) == ""
+            assert fault_in({**answer, "more": 1}, {**parts[task], **components})
     _, refused = ask(service, "model=99", photo())
     schema = post["responses"]["400"]["content"][JSON]["schema"]
-    assert refusal_of(refused, schema, parts) == ""
+    assert fault_in(refused, {**schema, **components}) == ""
 
 
 @pytest.mark.slow

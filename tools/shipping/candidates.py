@@ -88,9 +88,8 @@ class Candidate:
         return tuple(one for one in PRECISIONS if fits(self.cost(one), args))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict."""
-        weights = None if self.weights is None else str(self.weights)
-        return {**asdict(self), "weights": weights}
+        """Plain dict; the weights are a Path."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Candidate:
