@@ -10,13 +10,31 @@ from typing import Any
 import pytest
 
 from datasets.images import save_image
+from datasets.types import ClassMap
+from tasks.applications import APPLICATIONS
+from tasks.dcgan.model import GENERATOR_PREFIX, Gan
+from tasks.dcgan.sampling import make_card
+from tasks.dcgan.spec import GanLossSpec, GanSpec
+from tasks.weights.file import save_weights
 from tests.exports import Exports, photos
 from tests.house import ROOT
+from tests.tools.page_models import make_multi
 
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What the page calls the small models.
 _RUNS = {"detector": "ssd", "places": "places", "attributes": "attributes", "faces": "faces"}
 _TRAINS = "tools.library"
+# The call by which the page opens a model of each application.
+_OPENED = {
+    "classification": 'load("classifier.onnx")',
+    "detection": 'load("runs/detector")',
+    "geolocation": 'load("runs/places")',
+    "face_attributes": 'load("runs/attributes")',
+    "face_embedding": 'load("runs/faces")',
+    "multitask": 'load("runs/multi", head="boxes")',
+    "dcgan": 'load_generator("runs/gan")',
+    "body": 'build_body("mobilenet_v1"',
+}
 
 
 def programs() -> list[str]:
@@ -32,10 +50,26 @@ def place(exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         folder = tmp_path / "runs" / run
         folder.mkdir(parents=True)
         shutil.copy(exports.source(kind).file, folder / "model.safetensors")
+    make_multi(tmp_path / "runs/multi")
+    spec, classes = GanSpec(size=32, latent=8, width=4), ClassMap.from_names(["ant", "bee"])
+    gan = Gan(spec, len(classes), GanLossSpec()).state_dict()
+    weights = {name: one for name, one in gan.items() if name.startswith(GENERATOR_PREFIX)}
+    save_weights(tmp_path / "runs/gan/model.safetensors", weights, make_card(spec, classes, ""))
     files = ("street.jpg", "garden.jpg", "face.jpg", "portrait.jpg")
     for name, image in zip(files, photos(), strict=True):
         save_image(tmp_path / name, image)
     return {"files": [Path(name) for name in files]}
+
+
+def test_every_application_has_three_lines() -> None:
+    assert set(_OPENED) == {one.name for one in APPLICATIONS}
+    for name, call in _OPENED.items():
+        counts = [
+            sum(not line.startswith(("from", "import")) for line in text.split("\n") if line)
+            for text in programs()
+            if call in text
+        ]
+        assert min(counts, default=99) <= 3, name
 
 
 @pytest.mark.slow
@@ -50,6 +84,7 @@ def test_a_model_in_three_lines(
     assert Path("street-boxes.jpg").exists()
     out = capsys.readouterr().out
     assert "(16,)" in out
+    assert place["images"].shape == (3, 32, 32, 3)
 
 
 @pytest.mark.slow

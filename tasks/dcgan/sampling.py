@@ -35,12 +35,13 @@ def make_card(spec: GanSpec, classes: ClassMap, source: str) -> Card:
     return Card(task=TASK, model=spec.to_json(), flavour=made, classes=classes, source=source)
 
 
-def load_generator(path: Path) -> tuple[Generator, Card]:
+def load_generator(path: Path | str) -> tuple[Generator, Card]:
     """The generator of a run folder or weights file, in evaluation mode, and its card.
 
     Raises:
         InputError: If the file is missing, damaged, of another task, or does not fit itself.
     """
+    path = Path(path)
     state, card = load_weights(path)
     if card.task != TASK:
         raise InputError(
@@ -79,13 +80,18 @@ def numbers_of(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def generate(
-    generator: Generator, labels: NDArray[np.int64], seed: int, device: str, label: str = ""
+    generator: Generator,
+    labels: Sequence[int] | NDArray[np.int64],
+    seed: int,
+    device: str,
+    label: str = "",
 ) -> Picture:
     """Images of given classes (N,), (N, S, S, 3) uint8 RGB, by a generator in evaluation mode.
 
     Another seed gives other images; more images begin with the same ones. There is no progress bar
     if its label is empty.
     """
+    labels = np.asarray(labels, np.int64)
     numbers = numbers_of(labels)
     generator = generator.to(device)
     parts = []

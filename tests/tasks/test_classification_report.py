@@ -278,7 +278,7 @@ def test_worst_mistakes_come_sorted(tmp_path: Path) -> None:
     assert least == pytest.approx(sorted(sure[~wrong].tolist())[:12])
     assert all(row["true"] == row["predicted"] for row in summary["least_sure"])
     for row in summary["worst"]:
-        index = int(row["file"].split(".")[0])
+        index = int(Path(row["file"]).name.split(".")[0])
         assert row["true"] == data.classes.names[score["targets"][index]]
     counts = [row["count"] for row in summary["confused_pairs"]]
     assert counts == sorted(counts, reverse=True)

@@ -16,6 +16,7 @@ from datasets.builtin.identities import draw_identities
 from datasets.builtin.places import draw_places
 from datasets.builtin.scenes import draw_scenes
 from datasets.images import save_image
+from datasets.names import shown_in
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.int8 import remedies
@@ -80,7 +81,7 @@ def test_the_file_answers_as_the_float_one(
         "ants.int8.onnx.json",
     ]
     report = json.loads((tmp_path / "ants.int8.onnx.json").read_text())
-    assert report == json.loads(json.dumps(result))
+    assert report == json.loads(json.dumps(shown_in(result)))
     assert report["bytes"] == (tmp_path / "ants.int8.onnx").stat().st_size < report["float_bytes"]
     assert report["photos"] == {"measured": 12, "compared": 4}
     assert report["scores"]["original"] == 75
