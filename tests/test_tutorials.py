@@ -19,8 +19,8 @@ SMALL = {
         ("train: 16 images", "AP50", "MB", "file:"),
     ),
     "classifier_to_phone": (
-        {"IMAGES": 8, "SIZE": 32, "EPOCHS": 1},
-        ("train: 64 images", "int8", "in INT8", "ms per image", "circle, "),
+        {"IMAGES": 32, "SIZE": 32, "EPOCHS": 8, "BATCH": 8, "MAX_DROP": 100.0},
+        ("train: 256 images", "int8", "in INT8", "ms per image", "circle, "),
     ),
 }
 
@@ -33,7 +33,7 @@ def cells(name: str) -> list[dict[str, Any]]:
 
 def settings_in(cell: dict[str, Any]) -> set[str]:
     """Names that a cell of settings gives a value."""
-    return set(re.findall(r"(?m)^([A-Z]+) = ", "".join(cell["source"])))
+    return set(re.findall(r"(?m)^([A-Z_]+) = ", "".join(cell["source"])))
 
 
 @pytest.mark.slow
