@@ -13,7 +13,7 @@ from tests.house import ROOT
 
 FOLDER = ROOT / "docs/tutorials"
 # What takes the place of a notebook's settings, and texts that it must then have printed.
-SMALL = {
+SMALL: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "detector_on_your_data": (
         {"SCENES": 16, "SIZE": 64, "EPOCHS": 1},
         ("train: 16 images", "AP50", "MB", "file:"),

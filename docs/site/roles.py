@@ -23,7 +23,7 @@ class Roles(griffe.Extension):
         if obj.docstring is not None:
             obj.docstring.value = as_markdown(obj.docstring.value)
 
-        if obj.is_attribute and (_is_listed(obj) or "TypeVar(" in str(obj.value)):
+        if isinstance(obj, griffe.Attribute) and (_is_listed(obj) or "TypeVar(" in str(obj.value)):
             obj.public = False
 
     def on_module_members(self, *, node: Any, mod: griffe.Module, **_: Any) -> None:
@@ -31,8 +31,7 @@ class Roles(griffe.Extension):
         for line in getattr(node, "body", ()):
             if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Tuple):
                 for name, value in _pairs(line.targets[0], line.value):
-                    place = {"lineno": line.lineno, "endlineno": line.end_lineno}
-                    mod.set_member(name, griffe.Attribute(name, value=value, **place))
+                    mod.set_member(name, griffe.Attribute(name, value=value, lineno=line.lineno))
 
     def on_alias_instance(self, *, alias: griffe.Alias, **_: Any) -> None:
         """Leave what is imported to the module that defines it."""

@@ -60,7 +60,7 @@ def convert(args: Convert) -> tuple[dict[str, Any], str]:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     (ledger,) = trace.account(args.data)
-    table = {"format": args.to, "out": out, "classes": written.classes}
+    table: dict[str, Any] = {"format": args.to, "out": out, "classes": written.classes}
     table |= {"parts": {split: dict(part) for split, part in written.parts.items()}}
     table |= {"notes": list(written.notes), "files": ledger.to_json()}
     return table, "\n".join((ledger.table(), _describe(written, str(out))))
