@@ -127,7 +127,7 @@ def _row(
     if precision == "int8":
         start = "tools/export.py RUN" if network.shape else command
         target = f" --target {runtime}" if runtime in ("litert", "executorch") else ""
-        export = f"{start}{target} --int8 --calibrate PHOTOS"
+        export = f"{start}{target} --int8 --calibrate IMAGES"
         command = f"{command}, then {export}" if network.shape else export
     name = f"{network.name} {precision}"
     return Row(name, network.size, precision, found, tuple(told), command)
