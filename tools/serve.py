@@ -20,7 +20,7 @@ def main() -> None:
         if (error.name or "").partition(".")[0] not in NEEDED:
             raise
         raise InputError(
-            f"tools/serve.py needs {error.name}: pip install 'mobilenet-suite[serve]'"
+            f"{cli.called_name()} needs {error.name}: pip install 'mobilenet-suite[serve]'"
         ) from error
 
     service, shelf = open_service(config)

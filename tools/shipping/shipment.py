@@ -92,7 +92,7 @@ class Shipment:
         given = f" --weights {quote(str(weights))}" if weights else ""
         data = f" --data {quote(str(self.args.data))}" if self.args.data else ""
         command = (
-            f"tools/{self.recipe.application.train_tool}.py --preset {config.preset}{data}{given} "
+            f"{cli.command(self.recipe.application.train_tool)} --preset {config.preset}{data}{given} "
             f"--alpha {alpha:g} --size {size} --epochs {config.fit.epochs}"
         )
         return replace(config, weights=weights, command=command)
