@@ -65,4 +65,4 @@ benchmark: env ## Speed beside peers, in one run
 
 lock: ## Pin anew what pyproject.toml asks for (needs uv)
 	uv pip compile --generate-hashes --no-emit-index-url --no-header --universal \
-		--python-version 3.11 --group dev pyproject.toml -o requirements.lock
+		--python-version 3.11 --extra train --group dev pyproject.toml -o requirements.lock

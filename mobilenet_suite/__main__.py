@@ -8,8 +8,7 @@ from __future__ import annotations
 import ast
 import sys
 from importlib import import_module
-from importlib.resources import files
-from pathlib import PurePath
+from pathlib import Path
 
 from datasets.errors import InputError
 from mobilenet_suite import __version__
@@ -41,7 +40,7 @@ def _tool(name: str) -> str:
         return known[name]
     from difflib import get_close_matches
 
-    near = get_close_matches(cli.command_name(PurePath(name).stem), known, 1, 0)
+    near = get_close_matches(cli.command_name(Path(name).stem), known, 1, 0)
     raise InputError(
         f"{cli.PROGRAM} {name}: no such command; the nearest is {near[0]}, and "
         f"{cli.PROGRAM} --help lists all"
@@ -51,11 +50,10 @@ def _tool(name: str) -> str:
 def _summaries() -> dict[str, str]:
     """What each tool is for, by its name: its docstring up to the colon, read and not imported."""
     found = {}
-    for file in sorted(files(str(cli.__package__)).iterdir(), key=lambda one: one.name):
-        if file.name.endswith(".py"):
-            tree = ast.parse(file.read_text(encoding="utf-8"))
-            if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
-                found[file.name[:-3]] = (ast.get_docstring(tree) or "").partition(":")[0]
+    for file in sorted(Path(cli.__file__).parent.glob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
+            found[file.stem] = (ast.get_docstring(tree) or "").partition(":")[0]
     return found
 
 

@@ -174,7 +174,23 @@ def explain(error: Exception) -> tuple[int, str]:
         )
     if name in ("InterruptedRun", "FloatingPointError"):
         return FAULT, str(error)
+    if isinstance(error, ModuleNotFoundError) and (extra := _extra_of(error.name or "")):
+        missing = f"{error.name} is not installed, which {called_name()} needs here"
+        return BAD_INPUT, f"{missing}: pip install 'mobilenet-suite[{extra}]'"
     return FAULT, ""
+
+
+def _extra_of(module: str) -> str | None:
+    """The extra that installs a module, by the project's metadata; None if there is none."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        needed = requires("mobilenet-suite") or []
+    except PackageNotFoundError:  # A checkout that is not installed.
+        return None
+    top = module.partition(".")[0].replace("_", "-")
+    pattern = re.compile(rf"{re.escape(top)}\b(?!-).*extra == ['\"]([\w-]+)")
+    return next((found[1] for one in needed if (found := pattern.match(one))), None)
 
 
 def _stop(text: str, status: int) -> None:
