@@ -1,9 +1,9 @@
 """Builds the wheel: everything below one package, so that it shares no name with another project.
 
-In a checkout ``backbone``, ``configs``, ``datasets``, ``tasks`` and ``tools`` are packages of their
-own, and so they are in an editable install. In a wheel they would overwrite other projects' packages
-of these names, such as Hugging Face's ``datasets``, or be overwritten. There they stand below
-``mobilenet_suite``, with their imports of each other rewritten to these names.
+In a checkout ``backbone``, ``configs``, ``datasets``, ``tasks`` and ``tools`` are packages of
+their own, and so they are in an editable install. In a wheel they would overwrite other projects'
+packages of these names, such as Hugging Face's ``datasets``, or be overwritten. There they stand
+below ``mobilenet_suite``, with their imports of each other rewritten to these names.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from setuptools.command.editable_wheel import editable_wheel
 
 WHOLE, PROGRAM = "mobilenet_suite", "mobilenets"
 PARTS = ("backbone", "configs", "datasets", "tasks", "tools")
-PACKAGES = find_packages(include=[WHOLE, *PARTS, *(f"{part}.*" for part in PARTS)])
+_ROOT = Path(__file__).resolve().parent
+PACKAGES = find_packages(str(_ROOT), include=[WHOLE, *PARTS, *(f"{part}.*" for part in PARTS)])
 
 _PART = rf"(?:{'|'.join(PARTS)})\b"
 # An import, also one that a docstring shows; and what a docstring refers to by its full name.
 _NAME = re.compile(rf"(?m)^([ \t]*from )(?={_PART}[\w.]* import\b)|(?<=:`)(~?)(?={_PART}\.)")
 _COMMANDS = "|".join(
-    file.stem for file in Path("tools").glob("*.py") if "\ndef main(" in file.read_text("utf-8")
+    file.stem for file in _ROOT.glob("tools/*.py") if "\ndef main(" in file.read_text("utf-8")
 )
 # A tool in a message or a docstring: the wheel has no folder of that name, but the program.
 _TOOL = re.compile(rf"(?<![\w/.])(?:tools/)?({_COMMANDS})\.py\b")

@@ -7,8 +7,8 @@
     model = load("runs/mine")
     answer = model("image.jpg")
 
-``train``, ``evaluate`` and ``export`` are those of :mod:`tools.library`. Each is imported when it is
-asked for, so that importing the package stays cheap, and an export answers without torch.
+``train``, ``evaluate`` and ``export`` are those of :mod:`tools.library`. Each is imported when it
+is asked for, so that importing the package stays cheap, and an export answers without torch.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def _help() -> str:
         [
             f"usage: {cli.PROGRAM} COMMAND ...",
             "",
-            "Small vision networks on one MobileNet v1 body: train, evaluate, compress and export.",
+            "Small networks on one MobileNet v1 body: train, evaluate, compress, export.",
             "",
             *(f"  {name:<{width}}  {text}" for name, text in rows),
             "",

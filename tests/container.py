@@ -2,9 +2,9 @@
 
     python -m tests.container model.onnx
 
-copies what the Dockerfile copies, builds and installs what it builds and installs (from the registry
-that pip is set up for), starts what it starts, and asks it for an answer as a user of the container
-would.
+copies what the Dockerfile copies, builds what it builds, installs what it installs (from the
+registry that pip is set up for), starts what it starts, and asks it for an answer as a user of the
+container would.
 """
 
 from __future__ import annotations

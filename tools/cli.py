@@ -181,16 +181,16 @@ def explain(error: Exception) -> tuple[int, str]:
 
 
 def _extra_of(module: str) -> str | None:
-    """The extra that installs a module, by the project's metadata; None if there is none."""
+    """The extra that installs a module, by the project's metadata: of several the first."""
     from importlib.metadata import PackageNotFoundError, requires
 
     try:
         needed = requires("mobilenet-suite") or []
     except PackageNotFoundError:  # A checkout that is not installed.
         return None
-    top = module.partition(".")[0].replace("_", "-")
-    pattern = re.compile(rf"{re.escape(top)}\b(?!-).*extra == ['\"]([\w-]+)")
-    return next((found[1] for one in needed if (found := pattern.match(one))), None)
+    found = (re.match(r"([\w-]+).*\bextra == ['\"]([\w-]+)", one) for one in reversed(needed))
+    extras = {one[1].replace("-", "_"): one[2] for one in found if one}
+    return extras.get(module.partition(".")[0])
 
 
 def _stop(text: str, status: int) -> None:

@@ -10,6 +10,7 @@ import math
 import shlex
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tasks.fitting.engine import rank_and_world
