@@ -51,11 +51,10 @@ def rewritten(source: str, name: str) -> str:
     source = _NAME.sub(lambda found: f"{found[1] or found[2]}{WHOLE}.", source)
     source = _TOOL.sub(lambda found: f"{PROGRAM} {found[1].replace('_', '-')}", source)
     for node in ast.walk(ast.parse(source, name)):
-        if isinstance(node, ast.ImportFrom):
-            imported = [node.module or ""] if not node.level else []
-        else:
-            imported = [one.name for one in node.names] if isinstance(node, ast.Import) else []
-        if any(one.partition(".")[0] in PARTS for one in imported):
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        of = "." * node.level + (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+        if any((of or one.name).partition(".")[0] in PARTS for one in node.names):
             raise ValueError(f"{name}:{node.lineno}: write the import as a line `from ... import`")
     return source
 
