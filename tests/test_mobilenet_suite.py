@@ -140,13 +140,8 @@ def test_predicting_by_an_export_starts_without_torch(exports: Exports, tmp_path
         "mobilenet_suite.__main__.main()\n"
         "assert not {'torch', 'lightning'} & set(sys.modules)"
     )
-    words = [
-        "predict",
-        exports.file("classifier"),
-        ROOT / "docs/scenes.jpg",
-        "--out",
-        tmp_path / "p",
-    ]
+    model, image = exports.file("classifier"), ROOT / "docs/scenes.jpg"
+    words = ["predict", str(model), str(image), "--out", str(tmp_path / "found")]
     done = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, cwd=ROOT
     )

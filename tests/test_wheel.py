@@ -137,7 +137,7 @@ class Place:
 
 def modules_of(*wheels: Path) -> dict[str, bytes]:
     """The modules in wheels, by their paths."""
-    found = {}
+    found: dict[str, bytes] = {}
     for wheel in wheels:
         with ZipFile(wheel) as opened:
             names = [name for name in opened.namelist() if name.endswith(".py")]
