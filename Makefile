@@ -9,7 +9,7 @@ env: $(READY)
 
 # Everything that was tested, by hash: the lock is complete, and knows what is left out on purpose
 # (exclude-dependencies in pyproject.toml); then this project itself, editable.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
