@@ -219,7 +219,7 @@ async function ask() {
     return 0;
   } catch (error) {
     if (number !== asked || error.name === "AbortError") return 0;
-    fail(`No answer: ${error.message}. Does tools/serve.py still run?`);
+    fail(`No answer: ${error.message}. Is the service still running?`);
     return 1;
   }
 }
