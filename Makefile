@@ -11,7 +11,7 @@ test-env: $(TEST_READY) ## All extras too, and what the tests and `make docs` ne
 
 # What was tested, by hash: the locks are complete, and know what is left out on purpose
 # (exclude-dependencies in pyproject.toml); then this project itself, editable.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
@@ -78,5 +78,5 @@ LOCK := uv pip compile --generate-hashes --no-emit-index-url --no-header --unive
 	--python-version 3.11 pyproject.toml
 
 lock: ## Pin anew what pyproject.toml asks for (needs uv)
-	$(LOCK) --group build -o requirements.lock
-	$(LOCK) --group dev --extra docs -c requirements.lock -o requirements-test.lock
+	$(LOCK) --extra train --group build -o requirements.lock
+	$(LOCK) --extra train --group dev --extra docs -c requirements.lock -o requirements-test.lock

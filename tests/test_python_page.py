@@ -23,7 +23,7 @@ from tests.tools.page_models import make_multi
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What the page calls the small models.
 _RUNS = {"detector": "ssd", "places": "places", "attributes": "attributes", "faces": "faces"}
-_TRAINS = "tools.library"
+_TRAINS = "import evaluate, export, train"
 # The call by which the page opens a model of each application.
 _OPENED = {
     "classification": 'load("classifier.onnx")',

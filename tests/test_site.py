@@ -15,7 +15,7 @@ import pytest
 
 from tests.house import ROOT, tree_of
 
-LIBRARY = ("backbone", "configs", "datasets", "tasks", "tools/library")
+LIBRARY = ("backbone", "configs", "datasets", "mobilenet_suite", "tasks", "tools/library")
 # Where packages come from, and what pages of other sites are drawn from.
 _HOSTS = re.compile(rb"pypi|npmjs|unpkg|jsdelivr|cdnjs|googleapis|gstatic")
 _FETCHED = re.compile(r'<(?:script|img|iframe)[^>]* src="https?:|<link[^>]* href="https?:')

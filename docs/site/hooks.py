@@ -15,7 +15,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The library that other programs import.
-LIBRARY = ("tasks", "datasets", "backbone", "configs", "tools/library")
+LIBRARY = ("tasks", "datasets", "backbone", "configs", "tools/library", "mobilenet_suite")
 # Pages from above docs/, by their name in the site.
 _ABOVE = {
     "index.md": "README.md",
