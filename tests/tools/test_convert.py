@@ -97,7 +97,7 @@ def test_what_is_refused(
     for flags, message in (
         ((pets, "--to", "yolo"), "holds labels, which are written as folders, shards"),
         ((scenes, "--to", "folders"), "holds boxes, which are written as coco, voc, yolo, shards"),
-        ((both, "--to", "folders"), "tell of 1 of 4 images) or labels; say which by --task"),
+        ((both, "--to", "folders"), "describe 1 of 4 images) or labels; say which by --task"),
         ((pets, "--to", "folders", "--out", pets / "new"), "lies in the data"),
         ((tmp_path / "none", "--to", "coco"), "no such file or folder"),
         ((pets, "--to", "folders", "--task", "face_embedding"), "which are written as nothing"),
