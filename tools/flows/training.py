@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from datasets.errors import naming
 from datasets.ledger import Ledger
 from datasets.loader import Resumable
+from datasets.splitting import folded
 from tasks.distillation.target_source import TargetSource
 from tasks.fitting.base import Task
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
@@ -25,6 +26,7 @@ from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.evaluating import score_and_report
 from tools.flows.few_photos import suit_to_photos
+from tools.flows.folds import card_of_fold, fold_of, select_within
 from tools.flows.recipe import Notes, OpenedRun, Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
 from tools.flows.stages import is_begun
@@ -67,14 +69,15 @@ def _train_in(
 ) -> tuple[dict[str, Any], str]:
     """Train in a folder that is locked."""
     path = recipe.built_in.or_given(config.data, config.common.seed)
-    with told_files(path, config.val) as files:
+    fold = fold_of(config)
+    with told_files(path, config.val) as files, folded(fold):
         run = recipe.open(config, path)
-    parts = stand_ins(files)
+    parts = [*stand_ins(files), *select_within(run, fold)]
     config = suit_to_photos(run, folder)
     taught = run.target_source(device)  # What is wrong with it is said at once.
     notes = [*parts, *run.prepare(folder, device, watch)]
     network, card = run.build(taught)
-    card = card_of_parts(card, files)
+    card = card_of_fold(card_of_parts(card, files), fold)
     if is_first():
         save_config(config, folder)
         run.save(folder)
