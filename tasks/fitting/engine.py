@@ -13,6 +13,11 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    TorchElasticEnvironment,
+)
 from torch import Tensor
 
 from datasets.errors import InputError
@@ -188,8 +193,12 @@ def make_trainer(
             "--sync-bn is for several processes on GPUs: start them with torchrun, or leave it out"
         )
     strategy = "auto"
+    # Left to itself, Lightning takes a job of SLURM for its own: it would requeue it, and resume
+    # from checkpoints that it saves within a step.
+    launched: ClusterEnvironment = LightningEnvironment()
     if rank_and_world()[1] > 1:  # A body that is held for a while has no gradients to share.
         strategy = "ddp_find_unused_parameters_true" if spec.frozen_epochs else "ddp"
+        launched = TorchElasticEnvironment()
     return pl.Trainer(
         accelerator=device,
         devices=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
@@ -205,7 +214,7 @@ def make_trainer(
         use_distributed_sampler=False,
         enable_model_summary=False,
         log_every_n_steps=_LOG_EVERY,
-        plugins=[AtomicCheckpointIO(needed, check)],
+        plugins=[AtomicCheckpointIO(needed, check), launched],
         **options,
     )
 

@@ -76,7 +76,7 @@ def test_a_fold_is_held_out_in_its_block_alone() -> None:
     with folded(fold):
         assert held_out(shares).sum() == 10
         assert (held_out(shares, 0.2) == usual).all()
-        with pytest.raises(InputError, match="--folds 2: 4 images or owners .* has 3 of them"):
+        with pytest.raises(InputError, match=r"--folds 2: 4 images or owners .* has 3 of them"):
             held_out(shares[:4], least=3)
     assert fold.used
     assert (held_out(shares) == usual).all()
