@@ -264,8 +264,9 @@ class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
 def init_worker(_worker: int) -> None:
     """Use one thread per process: the processes provide the parallelism.
 
-    Ctrl-C, SLURM's SIGUSR1, and a SIGTERM to the whole process group are left to the trainer, which
-    first saves the run and would fail if a loader died meanwhile; so a loader ends a while later.
+    Ctrl-C, SLURM's SIGUSR1, and a SIGTERM to the whole process group are left to the trainer,
+    which first saves the run and would fail if a loader died meanwhile; so a loader ends a while
+    later.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.name == "posix":

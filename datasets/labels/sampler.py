@@ -22,7 +22,8 @@ class BalancedSampler(EpochSampler):
 
     Args:
         labels: (N,) class of each image, from 0.
-        strength: From 0, which leaves the shares as they are, to 1, which makes them equal.
+        strength: A number from 0, which leaves the shares as they are, to 1, which makes them
+            equal.
         seed: Seed of the order.
         rank: Number of this process, from 0 to ``world`` - 1.
         world: Number of processes; each draws an equal share.

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import torch
 
 from datasets.errors import InputError
 from tests.conftest import Tool
+from tests.house import ROOT
 from tests.tools.runs import SMALL, assert_same_run, train
 from tools import cli
 from tools.flows.slurm import join_srun
@@ -124,3 +128,35 @@ def test_two_tasks_of_srun_are_one_training(scenes: Path, tmp_path: Path) -> Non
     steps = torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"]
     assert steps == 4, "two epochs of two batches for each process"
     assert json.loads((tmp_path / "report.json").read_text())["metrics"]
+
+
+def test_the_documented_script_requeues_and_resumes(tmp_path: Path) -> None:
+    """With stand-ins for SLURM's commands, and for the training: it waits for its signal."""
+    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    script = re.search(r"```bash\n(.*?)```", page, re.DOTALL)
+    assert script is not None
+    (tmp_path / "job.sh").write_text(script[1])
+    commands = {
+        "srun": 'exec "$@"',
+        "scontrol": 'echo "$@" >> requeued',
+        "python": (
+            'echo "$@" >> calls; case "$*" in *--resume*) exit;; esac; mkdir -p runs/mine\n'
+            'trap "echo saved >> calls; exit 1" USR1; touch runs/mine/config.json\n'
+            "while :; do sleep .05; done"
+        ),
+    }
+    for name, text in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    variables = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "47"}
+    for _ in range(2):
+        with subprocess.Popen(["bash", "job.sh"], cwd=tmp_path, env=variables) as job:
+            while job.poll() is None and not (tmp_path / "runs/mine/config.json").exists():
+                time.sleep(0.02)
+            if not (tmp_path / "requeued").exists():
+                job.send_signal(signal.SIGUSR1)
+            assert job.wait(60) == 0
+    assert (tmp_path / "requeued").read_text().split() == ["requeue", "47"]
+    first, saved, again = (tmp_path / "calls").read_text().splitlines()
+    assert first == "tools/train_cls.py --data PATH --out runs/mine"
+    assert (saved, again) == ("saved", "tools/train_cls.py --resume runs/mine")

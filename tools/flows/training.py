@@ -31,6 +31,7 @@ from tools.flows.recipe import Notes, OpenedRun, Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
 from tools.flows.stages import is_begun
 from tools.flows.told_files import card_of_parts, stand_ins, told_files
+from tools.flows.tuning import tune
 
 
 def train(
@@ -76,6 +77,8 @@ def _train_in(
     config = suit_to_photos(run, folder)
     taught = run.target_source(device)  # What is wrong with it is said at once.
     notes = [*parts, *run.prepare(folder, device, watch)]
+    config, found = tune(run, folder, device, taught)
+    notes += found
     network, card = run.build(taught)
     card = card_of_fold(card_of_parts(card, files), fold)
     if is_first():
