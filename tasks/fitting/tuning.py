@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.tuner.tuning import Tuner
 from torch import Tensor
 
+from datasets.errors import InputError
 from tasks.fitting.base import Task
 from tasks.fitting.engine import make_trainer, quieten
 
@@ -50,21 +51,32 @@ def find_rate(task: Task, loader: Any, device: str) -> RateSearch:
         task: Task to train.
         loader: Its training batches.
         device: ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        InputError: If there is no loss to go by.
     """
     quieten()
     task.epoch_steps = len(loader)
     with TemporaryDirectory() as folder:
-        tested = Tuner(_trainer(task, device, folder)).lr_find(
-            task,
-            train_dataloaders=loader,
-            min_lr=_LOWEST,
-            max_lr=_HIGHEST,
-            num_training=_STEPS,
-            update_attr=False,
-        )
-    assert tested is not None
-    losses = smoothed(raw_losses(tested.results["loss"]))
-    rates = list(tested.results["lr"])[: len(losses)]
+        trainer = _trainer(task, device, folder)
+        try:
+            tested = Tuner(trainer).lr_find(
+                task,
+                train_dataloaders=loader,
+                min_lr=_LOWEST,
+                max_lr=_HIGHEST,
+                num_training=_STEPS,
+                update_attr=False,
+            )
+            assert tested is not None
+            rates, means = tested.results["lr"], tested.results["loss"]
+        except FloatingPointError:  # It diverged within a step, which is what is looked for.
+            test: Any = trainer.callbacks[0]  # type: ignore[attr-defined]
+            rates, means = test.lrs, test.losses
+    losses = smoothed(raw_losses(means))
+    if not losses:
+        raise InputError("--find-lr: the loss is no number from the first step on; give --lr")
+    rates = list(rates)[: len(losses)]
     return RateSearch(rates, losses, diverging_rate(rates, losses) / 10)
 
 

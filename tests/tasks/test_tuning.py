@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from datasets.errors import InputError
 from tasks.fitting.base import Task
 from tasks.fitting.spec import FitSpec
 from tasks.fitting.tuning import (
@@ -71,6 +72,25 @@ def test_the_rate_is_below_where_it_diverges() -> None:
     found = find_rate(task(), loader, "cpu")
     assert limit / 30 < found.found < limit
     assert len(found.rates) == len(found.losses)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("last", [60, 0])
+def test_a_loss_that_is_no_number_ends_the_test(
+    monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    inner = ProductTask.losses
+
+    def broken(self: ProductTask, batch: Any) -> dict[str, Tensor]:
+        factor = 1.0 if self.global_step < last else float("nan")
+        return {name: loss * factor for name, loss in inner(self, batch).items()}
+
+    monkeypatch.setattr(ProductTask, "losses", broken)
+    if last:
+        assert len(find_rate(task(), Loader(16), "cpu").losses) == last
+    else:
+        with pytest.raises(InputError, match="--find-lr: the loss is no number"):
+            find_rate(task(), Loader(16), "cpu")
 
 
 def test_lightnings_mean_is_undone() -> None:

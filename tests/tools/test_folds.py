@@ -161,11 +161,16 @@ def test_what_cannot_be_divided_is_refused_and_leaves_nothing(
     tones: Path, tool: Tool, tmp_path: Path
 ) -> None:
     split = draw_shapes(tmp_path / "split", num_train=6, num_val=3, size=32)
-    run = ("--out", tmp_path / "run", *PLAIN)
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text(json.dumps({"folds": 2, "held_fold": 3, "workers": 0}))
+    run = ("--out", tmp_path / "run", "--threads", 1, "--workers", 0, "--device", "cpu")
     for flags, message in (
         (("--data", split, "--folds", 2), "has parts of its own; name the one to divide (such"),
-        (("--data", tones, "--folds", 1), "--folds 1: two folds or more"),
-        (("--data", tones, "--folds", -2), "--folds -2: two folds or more"),
+        (("--data", tones, "--folds", 1), "--folds 1: 2 to 1000 folds"),
+        (("--data", tones, "--folds", -2), "--folds -2: 2 to 1000 folds"),
+        (("--data", tones, "--folds", 10**9), "--folds 1000000000: 2 to 1000 folds"),
+        (("--data", tones, "--folds", 100), "--folds if you gave that"),
+        (("--data", tones, "--config", damaged), "'held_fold': 3 is not in 1..2, the folds"),
         (("--data", tones, "--folds", 2, "--val", split), "leave --val"),
         (("--data", tones, "--folds", 2, "--grid", "seed=0,1"), "leave one of them out"),
         (

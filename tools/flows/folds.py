@@ -18,6 +18,7 @@ from tasks.weights.atomic_write import write_text
 from tasks.weights.card import Card
 from tools.flows.recipe import Notes, OpenedRun, Recipe
 
+_MOST = 1000
 FOLDS_NAME, PAGE_NAME = "folds.json", "folds.html"
 
 
@@ -28,8 +29,8 @@ def fold_runs(config: Any) -> list[tuple[str, Any]]:
         InputError: If there is a single fold, or a flag that does not go with folds.
     """
     said = f"--folds {config.folds}"
-    if config.folds < 2:
-        raise InputError(f"{said}: two folds or more divide data; 0 trains once")
+    if not 2 <= config.folds <= _MOST:
+        raise InputError(f"{said}: 2 to {_MOST} folds divide data; 0 trains once")
     if config.grid:
         raise InputError(f"{said}: a --grid trains each of its runs once; leave one of them out")
     if config.val is not None:
@@ -43,8 +44,18 @@ def fold_runs(config: Any) -> list[tuple[str, Any]]:
 
 
 def fold_of(config: Any) -> Fold | None:
-    """The fold that a run leaves out; None if it has none."""
-    return Fold(config.held_fold, config.folds) if config.held_fold else None
+    """The fold that a run leaves out; None if it has none.
+
+    Raises:
+        InputError: If a file of settings names a fold that does not exist.
+    """
+    if not config.held_fold:
+        return None
+    if not 1 <= config.held_fold <= config.folds:
+        raise InputError(
+            f"setting 'held_fold': {config.held_fold} is not in 1..{config.folds}, the folds"
+        )
+    return Fold(config.held_fold, config.folds)
 
 
 def select_within(run: OpenedRun[Any], fold: Fold | None) -> Notes:
