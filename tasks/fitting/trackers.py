@@ -25,6 +25,15 @@ _CONFIG_NAME = "config.json"
 _LOCAL = "sqlite:///mlflow.db"
 
 
+def require_installed(names: Sequence[Tracker]) -> None:
+    """Check that the packages of trackers are there. Raises InputError naming one that is not."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise InputError(
+                f"--logger {name}: pip install {name}, which this project's extra {name!r} names"
+            )
+
+
 @contextmanager
 def tracking(names: Sequence[Tracker], folder: Path, *, first: bool) -> Iterator[list[Logger]]:
     """The loggers of some trackers, which the run of a folder is logged to within the block.
@@ -42,11 +51,7 @@ def tracking(names: Sequence[Tracker], folder: Path, *, first: bool) -> Iterator
         InputError: If a package is missing, a tracker cannot be opened, or the folder's file of
             ids is damaged.
     """
-    for name in names:
-        if importlib.util.find_spec(name) is None:
-            raise InputError(
-                f"--logger {name}: pip install {name}, which this project's extra {name!r} names"
-            )
+    require_installed(names)
     if not names or not first:
         yield []
         return

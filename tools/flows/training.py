@@ -18,6 +18,7 @@ from tasks.fitting.base import Task
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.engine import fit
 from tasks.fitting.stopwatch import Stopwatch
+from tasks.fitting.trackers import require_installed
 from tasks.open_model import open_model
 from tasks.predictor import Model
 from tasks.weights.card import Card
@@ -54,6 +55,7 @@ def train(
     """
     watch = Stopwatch()
     device = cli.prepare(config.common)
+    require_installed(config.fit.logger)
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
     with sole_process(folder):
         return _train_in(folder, recipe, config, device, watch, report=report)
