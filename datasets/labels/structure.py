@@ -275,7 +275,7 @@ def hold_out(whole: LabelledData, split: str) -> LabelledData:
         held[rows] = held_out(shares[rows], least=0)
     if not held.any():
         raise InputError(
-            f"{whole.root}: no class has enough images for one to be held out to validate on: "
-            "part them into train/ and val/, or take fewer --folds if you gave that"
+            f"{whole.root}: no class has two images, or as many as --folds need, so none can be "
+            "held out to validate on; part them into train/ and val/"
         )
     return whole.select(held if split == "val" else ~held)

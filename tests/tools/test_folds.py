@@ -169,7 +169,7 @@ def test_what_cannot_be_divided_is_refused_and_leaves_nothing(
         (("--data", tones, "--folds", 1), "--folds 1: 2 to 1000 folds"),
         (("--data", tones, "--folds", -2), "--folds -2: 2 to 1000 folds"),
         (("--data", tones, "--folds", 10**9), "--folds 1000000000: 2 to 1000 folds"),
-        (("--data", tones, "--folds", 100), "--folds if you gave that"),
+        (("--data", tones, "--folds", 100), "or as many as --folds need"),
         (("--data", tones, "--config", damaged), "'held_fold': 3 is not in 1..2, the folds"),
         (("--data", tones, "--folds", 2, "--val", split), "leave --val"),
         (("--data", tones, "--folds", 2, "--grid", "seed=0,1"), "leave one of them out"),
