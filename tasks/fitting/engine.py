@@ -194,6 +194,7 @@ def make_trainer(
         raise InputError(
             "--sync-bn is for several processes on GPUs: start them with torchrun, or leave it out"
         )
+    torch.utils.deterministic.fill_uninitialized_memory = False  # Nobody reads such memory.
     strategy = "auto"
     # Left to itself, Lightning takes a job of SLURM for its own: it would requeue it, and resume
     # from checkpoints that it saves within a step.
@@ -212,6 +213,9 @@ def make_trainer(
         check_val_every_n_epoch=spec.eval_every,
         gradient_clip_val=spec.clip_norm or None,
         accumulate_grad_batches=spec.accumulate,
+        # A run is repeated and resumed exactly; on GPUs a warning names each operator that has no
+        # such form.
+        deterministic="warn" if device == "cuda" else None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_model_summary=False,
