@@ -12,6 +12,7 @@ from datasets.errors import InputError
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.spec import ClassLossSpec
 from tasks.fitting.spec import FitSpec
+from tasks.flag_values import require_within
 
 ClsPreset = Literal["auto", "demo", "paper", "modern", "small", "finetune"]
 
@@ -44,14 +45,24 @@ class TrainCls(PhotoTraining):
     weights: Path | None = None
     """Run folder or weights file to start from; classes of the same name keep their weights."""
     loss: ClassLossSpec = field(default_factory=ClassLossSpec)
+    resample: float = 0.0
+    """Class-balanced sampling, from 0 to 1: each epoch draws classes in proportion to their number
+    of images to the power 1 - this. 0: every image is drawn once; 1: every class equally often.
+    """
     boxes: bool = False
     """Crop images to their bounding boxes first, in training and in evaluation, if the data has
     boxes (Stanford Dogs)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_within(self, "[0, 1]", "resample")
         if self.distill.targets is None:
             return
+        if self.resample:
+            raise InputError(
+                f"--targets {self.distill.targets}: holds one answer per image and epoch, and "
+                f"--resample {self.resample} draws some images again; leave one of them out"
+            )
         for name, off in (("mixup", 0), ("cutmix", 0), ("progressive", 1)):
             if getattr(self.loss, name) != off:
                 raise InputError(

@@ -89,6 +89,17 @@ class GridTraining(FitTraining, DataFlags):
     """Train one run for each combination of values, as in alpha=1,.5 size=64,48. A + begins
     another group: alpha=1,.5 + size=48 trains three runs. Keys are the flags of the network
     (alpha, size, backbone and others) and of the training (lr, epochs and others), and seed."""
+    find_lr: bool = False
+    """Find the learning rate first, by Lightning's range test, and train with it in place of --lr;
+    learning_rate.png in the run folder shows the test."""
+    find_batch_size: bool = False
+    """Find the batch size first: the largest power of two that memory holds and that leaves 20
+    steps in an epoch, from 8 to 1024. With --find-lr, the rate is found for it."""
+    folds: int = 0
+    """Cross-validation: divide data without parts into this many folds, train once without each of
+    them, and report on the images that were left out; 0 trains once."""
+    held_fold: tyro.conf.Suppress[tyro.conf.Fixed[int]] = 0
+    """Number of the fold that this run leaves out, from 1; 0 if it has none."""
 
     def varied(self, model: Mapping[str, Any], fit: Mapping[str, Any], seed: int) -> Self:
         """One run of the grid. Raises InputError if the values cannot be combined."""

@@ -7,6 +7,7 @@ resumed run starts inside the epoch at the batch after the last one trained.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -263,10 +264,13 @@ class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
 def init_worker(_worker: int) -> None:
     """Use one thread per process: the processes provide the parallelism.
 
-    Ctrl-C, and a SIGTERM to the whole process group, are left to the trainer, which first saves
-    the run and would fail if a loader died meanwhile; so a loader ends a while later.
+    Ctrl-C, SLURM's SIGUSR1, and a SIGTERM to the whole process group are left to the trainer,
+    which first saves the run and would fail if a loader died meanwhile; so a loader ends a while
+    later.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name == "posix":
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_SECONDS))
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

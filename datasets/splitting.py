@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +23,54 @@ from datasets.spec import Split
 HOLD_OUT = 0.2
 _TO_SELECT = 2000
 Part = TypeVar("Part")
+
+
+@dataclass
+class Fold:
+    """One of several folds of data without parts: it is held out, and the others are trained on.
+
+    Attributes:
+        number: Number of the fold, from 1 to ``count``.
+        count: Number of folds.
+        used: Whether any data was divided by it.
+    """
+
+    number: int
+    count: int
+    used: bool = False
+
+    def held(self, shares: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Mask (N,) of the rows in this fold; rows with equal numbers stay together.
+
+        Each row is in one fold, but a single owner is in none: it is always trained on. Folds are
+        of equal size as far as owners permit.
+
+        Args:
+            shares: (N,) numbers from :func:`name_shares`.
+        """
+        self.used = True
+        values, owner, counts = np.unique(shares, return_inverse=True, return_counts=True)
+        if len(values) < 2:
+            return np.zeros(len(shares), dtype=np.bool_)
+        centres = (np.cumsum(counts) - counts / 2) / len(shares)
+        # Where there are fewer owners than folds, it depends on their names which folds get one.
+        first = int(values[0] * self.count)
+        folds = (np.floor(centres * self.count).astype(np.int64) + first) % self.count
+        mask: NDArray[np.bool_] = (folds == self.number - 1)[owner]
+        return mask
+
+
+_fold: ContextVar[Fold | None] = ContextVar("fold", default=None)
+
+
+@contextmanager
+def folded(fold: Fold | None) -> Iterator[None]:
+    """Hold out a fold, instead of a fifth, of data without parts that is opened in the block."""
+    token = _fold.set(fold)
+    try:
+        yield
+    finally:
+        _fold.reset(token)
 
 
 def choose_part(path: Path, split: Split, found: Mapping[str, Part]) -> tuple[Part, bool]:
@@ -127,16 +178,32 @@ def selected(files: Sequence[str], root: Path) -> NDArray[np.bool_]:
     return lowest(path_shares(files, root), selection_share(len(files)))
 
 
-def held_out(shares: NDArray[np.float64], share: float = HOLD_OUT) -> NDArray[np.bool_]:
-    """Mask (N,) of what is held out for validation: about a ``share``, in (0, 1), of all.
-
-    Both sides get at least one, if there are two.
+def held_out(
+    shares: NDArray[np.float64], share: float | None = None, *, least: int = 1
+) -> NDArray[np.bool_]:
+    """Mask (N,) of what is held out for validation: a fifth of all, or the fold to hold out.
 
     Args:
         shares: (N,) numbers from :func:`name_shares`.
-        share: Share to hold out.
+        share: Share to hold out, in (0, 1), whether or not there is a fold.
+        least: Number of rows that must be held out; with 1, both sides get a row if there are two.
+            With 0, a fold may get none.
+
+    Raises:
+        InputError: If a fold would have fewer rows than ``least``.
     """
-    held = shares < share
+    fold = _fold.get()
+    if fold is not None and share is None:
+        held = fold.held(shares)
+        if held.sum() < least:
+            raise InputError(
+                f"--folds {fold.count}: {len(np.unique(shares))} images or owners of images "
+                f"cannot be divided so that each fold has {least} of them; take fewer folds"
+            )
+        return held
+    held = shares < (HOLD_OUT if share is None else share)
     if len(held):
         held[shares.argmin()], held[shares.argmax()] = True, False
+    if held.sum() < least < len(held):
+        held[np.argsort(shares)[:least]] = True
     return held

@@ -30,7 +30,11 @@ CLEAN = PACKAGES
 # A word that an argument's entry does not begin with: it says what the argument is.
 _FRAGMENT = re.compile(r"(?m)^ +[*\w]+: (?:As|At|Behind|By|From|In|Of|On|That|To|With|Without)\b")
 # Flags of other programs: torchrun's, pip's and SLURM's.
-OF_OTHERS = {"nproc-per-node", "nnodes", "rdzv-endpoint", "no-deps", "array"}
+OF_OTHERS = {
+    *("nproc-per-node", "nnodes", "rdzv-endpoint", "no-deps", "array"),
+    *("ntasks", "ntasks-per-node", "cpus-per-task", "gpus-per-task"),
+    *("time", "signal", "requeue", "open-mode"),
+}
 
 
 def _ids(path: Path) -> str:

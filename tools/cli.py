@@ -283,8 +283,8 @@ def prepare(common: Common) -> str:
 
     from tasks.fitting.devices import choose_device
 
-    if common.threads:
-        torch.set_num_threads(common.threads)
+    if threads := common.threads or _cpus_of_slurm():
+        torch.set_num_threads(threads)
     # OpenCV's own threads would compete with torch's; images are decoded in parallel instead.
     cv2.setNumThreads(0)
     torch.manual_seed(common.seed)
@@ -315,4 +315,11 @@ def prepare_export() -> str:
 
 def choose_workers(workers: int) -> int:
     """Number of loader processes: as given, or half the cores up to 8."""
-    return workers if workers >= 0 else max(1, min(8, (os.cpu_count() or 2) // 2))
+    cores = _cpus_of_slurm() or os.cpu_count() or 2
+    return workers if workers >= 0 else max(1, min(8, cores // 2))
+
+
+def _cpus_of_slurm() -> int:
+    """Number of cores of this process in a job of SLURM that states it; 0 otherwise."""
+    text = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return int(text) if text.isdecimal() else 0

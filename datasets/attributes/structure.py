@@ -15,7 +15,7 @@ from datasets.images import find_images
 from datasets.labels.structure import LabelledData, nearest
 from datasets.ledger import note_entries
 from datasets.names import joined
-from datasets.splitting import held_out, name_shares, path_shares
+from datasets.splitting import HOLD_OUT, held_out, name_shares, path_shares
 from datasets.types import ClassMap, PhotoFiles
 
 Part = Literal["train", "val", "test"]
@@ -108,11 +108,13 @@ def arrange(
     parts = np.zeros(len(data), np.int64) if parts is None else parts.copy()
     rows = np.flatnonzero(parts == 0)
     if len(rows) and not whole and not (parts == 1).any():
+        # Folds are of data that has no part to test on either.
+        share = HOLD_OUT if (parts == 2).any() else None
         if data.people is None:
-            held = held_out(path_shares(data.files[rows].tolist(), data.root))
+            held = held_out(path_shares(data.files[rows].tolist(), data.root), share)
         else:
             people, owner = np.unique(data.people[rows], return_inverse=True)
-            held = held_out(name_shares([str(one) for one in people]))[owner]
+            held = held_out(name_shares([str(one) for one in people]), share)[owner]
         parts[rows[held]] = 1
     return AttributeParts(data, parts)
 

@@ -155,8 +155,6 @@ def hold_out_identities(data: FaceData, split: str) -> FaceData:
             f"{data.root}: {len(several)} identities have two images or more; at least 4 are "
             "needed to train on some and measure others"
         )
-    held = held_out(name_shares(several))
-    if held.sum() < 2:  # A single person cannot be told from another.
-        held[np.argsort(name_shares(several))[:2]] = True
+    held = held_out(name_shares(several), least=2)  # One person cannot be told from another.
     out = {name for name, gone in zip(several, held, strict=True) if gone}
     return keep_identities(data, out if split == "val" else set(data.classes.names) - out)

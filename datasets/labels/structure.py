@@ -272,10 +272,10 @@ def hold_out(whole: LabelledData, split: str) -> LabelledData:
     shares = path_shares(whole.files.tolist(), whole.root)
     held = np.zeros(len(whole), dtype=np.bool_)
     for rows in np.split(np.argsort(whole.labels, kind="stable"), np.cumsum(whole.counts)[:-1]):
-        held[rows] = held_out(shares[rows])
+        held[rows] = held_out(shares[rows], least=0)
     if not held.any():
         raise InputError(
-            f"{whole.root}: no class has two images, so none can be held out to validate on; "
-            "part them into train/ and val/"
+            f"{whole.root}: no class has two images, or as many as --folds need, so none can be "
+            "held out to validate on; part them into train/ and val/"
         )
     return whole.select(held if split == "val" else ~held)

@@ -29,7 +29,7 @@ from datasets.positions.columns import (
 )
 from datasets.positions.rows import Pictures, Row, lines_of, row_of
 from datasets.spec import Split
-from datasets.splitting import HOLD_OUT, choose_part, held_out, name_shares
+from datasets.splitting import choose_part, held_out, name_shares
 from datasets.types import PhotoFiles
 
 # Names of the parts of a data set, as files (train.csv) or folders (train/).
@@ -298,7 +298,7 @@ def _assemble(kind: str, root: Path, rows: list[Row], left_out: dict[str, int]) 
     )
 
 
-def part_by_author(data: GeoData, split: Split, share: float = HOLD_OUT) -> GeoData:
+def part_by_author(data: GeoData, split: Split, share: float | None = None) -> GeoData:
     """Split by author: a share of the authors is ``val``, the others are ``train``.
 
     Images by one author on one day look alike and are near each other: if images were split
@@ -307,7 +307,8 @@ def part_by_author(data: GeoData, split: Split, share: float = HOLD_OUT) -> GeoD
     Args:
         data: All images.
         split: Part to return.
-        share: Share of the authors in ``val``, in (0, 1).
+        share: Share of the authors in ``val``, in (0, 1); by default a fifth, or the fold to hold
+            out.
 
     Raises:
         InputError: If all images are by one author.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -28,6 +29,8 @@ from tasks.weights.atomic_write import replacing
 from tasks.weights.names import WEIGHTS_NAME
 
 LAST_NAME = "last.ckpt"
+# SLURM sends SIGUSR1 before a job's time is over, if asked to.
+_STOPPING = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if os.name == "posix" else []))
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -98,7 +101,7 @@ class InterruptedRun(Exception):  # noqa: N818
 
 
 class RunKeeper(Checkpoint):
-    """Saves the run: at its start, each epoch, every few minutes, on Ctrl-C and SIGTERM.
+    """Saves the run: at its start, each epoch, every few minutes, on Ctrl-C, SIGTERM and SIGUSR1.
 
     It keeps the best weights too.
 
@@ -133,12 +136,12 @@ class RunKeeper(Checkpoint):
         self._snapshot: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over Ctrl-C and SIGTERM for the time of the training; save a run that begins."""
+        """Take over Ctrl-C and the like for the time of the training; save a run that begins."""
         # A run that resumes within its last epoch is not told that the epoch starts.
         self.on_train_epoch_start(trainer, pl_module)
         # A program may train in a thread of its own, which no signal reaches.
         is_main = threading.current_thread() is threading.main_thread()
-        for number in (signal.SIGINT, signal.SIGTERM) if is_main else ():
+        for number in _STOPPING if is_main else ():
             self._handlers[number] = signal.signal(number, self._ask)
         self._stop_if_stale(trainer)  # A run may have been killed between that and its report.
         self._pause_if_due(trainer, trainer.current_epoch)

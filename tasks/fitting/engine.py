@@ -11,6 +11,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
@@ -23,6 +26,7 @@ from tasks.fitting.progress import TotalProgress
 from tasks.fitting.restoring import refuse_other_run
 from tasks.fitting.spec import FitSpec, Precision
 from tasks.fitting.stopwatch import Stopwatch
+from tasks.fitting.trackers import tracking
 
 _LOG_EVERY = 10
 # What every checkpoint holds, and what Lightning's averaging adds.
@@ -125,7 +129,7 @@ def fit(
         InputError: If there is nothing to resume from, or a checkpoint of another run.
         OSError: If a file cannot be written.
     """
-    _quieten()
+    quieten()
     spec = task.fit_spec
     checkpoint = folder / LAST_NAME
     if resume and not checkpoint.exists():
@@ -159,16 +163,18 @@ def fit(
             path=checkpoint,
         )
 
-    trainer = make_trainer(
-        spec,
-        device,
-        check=check,
-        callbacks=callbacks,
-        logger=[MetricsFile(folder), TensorBoardLogger(folder, name="", version="tensorboard")],
-        default_root_dir=folder,
-    )
-    task.train()  # Lightning leaves what it finds in evaluation mode there.
-    trainer.fit(task, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None)
+    own = [MetricsFile(folder), TensorBoardLogger(folder, name="", version="tensorboard")]
+    with tracking(spec.logger, folder, first=rank_and_world()[0] == 0) as others:
+        trainer = make_trainer(
+            spec,
+            device,
+            check=check,
+            callbacks=callbacks,
+            logger=[*own, *others],
+            default_root_dir=folder,
+        )
+        task.train()  # Lightning leaves what it finds in evaluation mode there.
+        trainer.fit(task, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None)
 
 
 def make_trainer(
@@ -176,21 +182,27 @@ def make_trainer(
     device: str,
     *,
     check: Callable[[dict[str, Any]], None] | None = None,
+    is_run: bool = True,
     **options: Any,
 ) -> pl.Trainer:
     """A Trainer on one device, or on all that torchrun started this process for.
 
-    ``check`` sees a checkpoint before it is restored.
+    ``check`` sees a checkpoint before it is restored. That of a run must be complete.
     """
-    needed = _NEEDED + (_AVERAGES if spec.ema_decay > 0 else ())
+    needed = _NEEDED + (_AVERAGES if spec.ema_decay > 0 else ()) if is_run else ()
     if spec.sync_bn and not (device == "cuda" and rank_and_world()[1] > 1):
         raise InputError(
             "--sync-bn is for several processes on GPUs: start them with torchrun, or leave it out"
         )
-    torch.utils.deterministic.fill_uninitialized_memory = False  # Nobody reads such memory.
+    # Nobody reads such memory.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     strategy = "auto"
+    # Left to itself, Lightning takes a job of SLURM for its own: it would requeue it, and resume
+    # from checkpoints that it saves within a step.
+    launched: ClusterEnvironment = LightningEnvironment()
     if rank_and_world()[1] > 1:  # A body that is held for a while has no gradients to share.
         strategy = "ddp_find_unused_parameters_true" if spec.frozen_epochs else "ddp"
+        launched = TorchElasticEnvironment()
     return pl.Trainer(
         accelerator=device,
         devices=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
@@ -209,12 +221,12 @@ def make_trainer(
         use_distributed_sampler=False,
         enable_model_summary=False,
         log_every_n_steps=_LOG_EVERY,
-        plugins=[AtomicCheckpointIO(needed, check)],
+        plugins=[AtomicCheckpointIO(needed, check), launched],
         **options,
     )
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Lightning's hints concern things that are decided here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -229,5 +241,8 @@ def _quieten() -> None:
         "Detected call of `lr_scheduler.step",
         "Precision bf16-mixed is not supported",
         r"module\(s\) in eval mode",
+        "You defined a `validation_step` but",
+        "You have overridden `on_after_batch_transfer`",
+        "Total length of `list` across ranks is zero",
     ):
         warnings.filterwarnings("ignore", f".*{text}.*")

@@ -9,6 +9,7 @@ from datasets.errors import InputError
 from tasks.flag_values import require_above_0, require_at_least, require_within
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
+Tracker = Literal["wandb", "mlflow"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ class FitSpec:
     patience: int = 0
     """Early stopping: number of evaluations in a row without a better one after which training
     stops; 0 trains to the end. The best weights are kept either way."""
+    logger: tuple[Tracker, ...] = ()
+    """Trackers to log to besides TensorBoard and metrics.csv: wandb, mlflow. Both write local
+    files only, unless WANDB_MODE or MLFLOW_TRACKING_URI is set."""
     save_minutes: float = 10.0
     """Longest time between checkpoints within an epoch, in minutes; one is also written after each
     epoch."""

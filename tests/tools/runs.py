@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -131,12 +131,14 @@ def start(
     tool: str = "train_det",
     report: bool = True,
     signal_at: tuple[int, signal.Signals] | None = None,
+    ranks: Sequence[dict[str, str]] | None = None,
 ) -> Program:
     """Start a tool and return at once; each rank has a process group of its own.
 
     Args:
         args: Its arguments.
-        processes: Ranks.
+        processes: Ranks, as torchrun starts them.
+        ranks: The environment of each rank, if something else starts them.
         tool: Its name.
         report: Draw the report's page too.
         signal_at: A training step, and the signal that each rank's group then gets.
@@ -144,7 +146,12 @@ def start(
     log = Path(mkdtemp(dir=_logs()))
     asked = {
         **{"tool": tool, "args": [*map(str, args), *_device(args)], "folder": str(Path.cwd())},
-        **{"ranks": _ranks(processes), "log": str(log), "report": report, "signal": signal_at},
+        **{
+            "ranks": ranks or _ranks(processes),
+            "log": str(log),
+            "report": report,
+            "signal": signal_at,
+        },
     }
     server = _server()
     assert server.stdin is not None
@@ -160,10 +167,11 @@ def train(
     tool: str = "train_det",
     report: bool = True,
     signal_at: tuple[int, signal.Signals] | None = None,
+    ranks: Sequence[dict[str, str]] | None = None,
 ) -> Program:
     """Run a tool as :func:`start` does, to its end."""
-    program = start(*args, processes=processes, tool=tool, report=report, signal_at=signal_at)
-    return program.wait()
+    more: Any = {"report": report, "signal_at": signal_at, "ranks": ranks}
+    return start(*args, processes=processes, tool=tool, **more).wait()
 
 
 def train_by_torchrun(*args: object, tool: str) -> "subprocess.CompletedProcess[str]":

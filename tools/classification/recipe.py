@@ -119,11 +119,17 @@ class ClassRun(PhotoRun[TrainCls]):
         network = Classifier(self.config.model, len(self.classes), flavour, self.config.loss)
         if isinstance(self.train, LabelledData):
             network.weigh(torch.from_numpy(self.train.counts))
-        elif self.config.loss.balance:
-            raise InputError(
-                f"--balance {self.config.loss.balance}: {self.path} is shards, whose images of "
-                "each class are not counted; leave it out"
-            )
+            return network
+        own = self.config
+        for name, value in (
+            ("balance", own.loss.balance),
+            ("resample", own.resample),
+        ):
+            if value:
+                raise InputError(
+                    f"--{name} {value}: {self.path} is shards, whose images of each class are not "
+                    "counted; leave it out"
+                )
         return network
 
     def start(self, network: Any, weights: Path) -> bool:
@@ -134,7 +140,7 @@ class ClassRun(PhotoRun[TrainCls]):
 
     def training_loader(self, workers: int) -> Resumable[Any]:
         """This process's share of the augmented images."""
-        return training_loader(self.config, self.train, workers)
+        return training_loader(self.config, self.train, workers, self.config.resample)
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
         """The images to report on, or those that select weights: by default the same."""

@@ -16,6 +16,7 @@ from datasets.json_files import read_object
 from datasets.yaml_files import read_yaml
 from tools import cli
 from tools.flows.run_folder import named_again, resumed
+from tools.flows.slurm import join_srun
 
 Config = TypeVar("Config", bound=Training)
 Square = TypeVar("Square", bound=SquareTraining)
@@ -57,6 +58,7 @@ def read_flags(presets: Presets[Config], *, has_data: bool | None = None) -> Con
         InputError: If the preset is unknown, the weights cannot be read, the folder cannot be
             resumed, or the file of settings cannot be used.
     """
+    join_srun()
     given = peek("preset", "data", "weights", "teacher", "targets", "backbone", "config")
     file = Path(given["config"]) if given.get("config") and not asks_for_help() else None
     if file is not None:

@@ -26,10 +26,12 @@ from configs.training import GridTraining
 from datasets.errors import InputError
 from datasets.names import refuse_unsafe_name, shown_in
 from tasks.application import Metric
+from tasks.fitting.checkpoint import InterruptedRun
 from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import write_text
 from tools import cli
 from tools.flows.cost_plots import Point, draw_figures
+from tools.flows.folds import common_measure, fold_runs, write_folds
 from tools.flows.recipe import Recipe
 from tools.flows.run_folder import (
     CONFIG_NAME,
@@ -189,7 +191,7 @@ def _label(name: str, value: Any) -> str:
 def train_or_grid(
     recipe: Recipe[Any], config: Any, *, report: bool = True
 ) -> tuple[dict[str, Any], str]:
-    """Train once; or train each run of a grid, if there is one, for a table and plots.
+    """Train once; or each run of a grid for a table and plots, or each fold for their mean.
 
     Finished runs are not repeated; an interrupted one is continued.
 
@@ -205,29 +207,33 @@ def train_or_grid(
         InputError: If the grid, data or flags do not fit.
         InterruptedRun: If a signal stopped it, after saving.
     """
-    if not config.grid:
+    if config.folds and not config.held_fold:
+        runs, finish = fold_runs(config), write_folds
+    elif config.grid:
+        runs, finish = expand(recipe, config), _write_table
+    else:
         return train(recipe, config, report=report)
-    runs = expand(recipe, config)
     folder = config.resume or new_run_folder(config.common, config.preset)
     with sole_process(folder):
-        return _train_grid(recipe, config, runs, folder, report=report)
+        rows = _train_all(recipe, config, runs, folder, report=report)
+        return finish(rows, folder, config.command, recipe) if is_first() else ({}, "")
 
 
-def _train_grid(
+def _train_all(
     recipe: Recipe[Any],
     config: Any,
     runs: Sequence[tuple[str, Any]],
     folder: Path,
     *,
     report: bool,
-) -> tuple[dict[str, Any], str]:
-    """Train the runs of a grid in a folder that is locked."""
+) -> list[dict[str, Any]]:
+    """Train several runs in a folder that is locked; returns their reports, as rows."""
     if is_first():
         save_config(config, folder)
     rows = []
     for number, (name, run) in enumerate(runs, start=1):
         inside = folder / name
-        done = read_report(inside, "metrics", "cost")
+        done = read_report(inside, "metrics", "cost", *(["images"] if config.folds else []))
         if done is None:
             cli.say(f"run {number} of {len(runs)}: {name}")
             # With a configuration but no checkpoint it may have begun an earlier stage.
@@ -235,14 +241,27 @@ def _train_grid(
                 is_begun(inside) or (inside / CONFIG_NAME).exists()
             )
             run = replace(run, resume=inside if begun else None)
-            done, _ = train(recipe, run, inside, report=report)
+            try:
+                done, _ = train(recipe, run, inside, report=report)
+            except InterruptedRun:
+                raise InterruptedRun(
+                    f"stopped in {name} and saved; go on with --resume {folder}"
+                ) from None
+            except InputError:  # Of runs that were refused, nothing stays.
+                if number == 1 and config.resume is None and not inside.exists() and is_first():
+                    (folder / CONFIG_NAME).unlink()
+                raise
         rows.append({"run": name, "model": run.model.to_json(), "seed": run.common.seed, **done})
-    if not is_first():
-        return {}, ""
-    measures = recipe.measures
-    measure = next(m for m in measures if all(m.name in row["metrics"] for row in rows))
+    return rows
+
+
+def _write_table(
+    rows: Sequence[dict[str, Any]], folder: Path, command: str, recipe: Recipe[Any]
+) -> tuple[dict[str, Any], str]:
+    """Write the table of a grid; returns it as data and as text."""
+    measure = common_measure(recipe, rows)
     table = summarise(rows, measure)
-    write_page(folder, table, config.command, measure)
+    write_page(folder, table, command, measure)
     return {"folder": folder, "rows": table}, as_text(table, folder, measure)
 
 

@@ -7,8 +7,15 @@ from typing import Any
 
 from configs.training import PhotoTraining, TaughtTraining
 from datasets.labels.augmentation import LabelTransform
+from datasets.labels.sampler import BalancedSampler
 from datasets.labels.structure import LabelledData
-from datasets.labels.torch_set import LabelledSet, Transform, label_loader
+from datasets.labels.torch_set import (
+    LabelledSet,
+    Transform,
+    collate_labels,
+    finish_labels,
+    label_loader,
+)
 from datasets.loader import EpochSampler, ResumableLoader
 from datasets.shards.loader import ShardLoader
 from datasets.shards.photos import list_photos
@@ -48,10 +55,23 @@ def exam_loader(
     )
 
 
-def training_loader(config: PhotoTraining, data: Data, workers: int) -> Loader:
-    """This process's share of the augmented images of each epoch, in complete batches."""
+def training_loader(
+    config: PhotoTraining, data: Data, workers: int, resample: float = 0.0
+) -> Loader:
+    """This process's share of the augmented images of each epoch, in complete batches.
+
+    With ``resample``, rare classes are drawn more often (:class:`BalancedSampler`).
+    """
     loading = Loading(config.fit.batch_size, workers, cache=config.cache)
-    return _make_loader(data, augmentation(config), loading, train=True, seed=config.common.seed)
+    seen, seed = augmentation(config), config.common.seed
+    if not resample:
+        return _make_loader(data, seen, loading, train=True, seed=seed)
+    assert isinstance(data, LabelledData)
+    rank, world = rank_and_world()
+    sampler = BalancedSampler(data.labels, resample, seed=seed, rank=rank, world=world)
+    photos = _cached(data, seen, loading, seed)
+    size = loading.batch_size
+    return ResumableLoader(photos, sampler, collate_labels, finish_labels, size, workers)
 
 
 def view_loader(
@@ -81,12 +101,7 @@ def _make_loader(
     if isinstance(data, ShardedData):
         draws = EpochSampler(len(data), shuffle=train, seed=seed, rank=rank, world=world)
         return ShardLoader(data, transform, draws, batch_size=size, workers=workers)
-    photos = LabelledSet(data, transform, seed, cache=loading.cache)
-    if photos.num_cached > _MUCH:
-        cli.say(
-            f"{len(data)} decoded images are kept in memory: {photos.num_cached / 1e9:.1f} GB "
-            "(--no-cache decodes them in each epoch)"
-        )
+    photos = _cached(data, transform, loading, seed)
     return label_loader(
         photos,
         batch_size=size,
@@ -96,3 +111,14 @@ def _make_loader(
         rank=rank,
         world=world,
     )
+
+
+def _cached(data: LabelledData, transform: Transform, loading: Loading, seed: int) -> LabelledSet:
+    """The set of a loader, which keeps its images in memory if they fit."""
+    photos = LabelledSet(data, transform, seed, cache=loading.cache)
+    if photos.num_cached > _MUCH:
+        cli.say(
+            f"{len(data)} decoded images are kept in memory: {photos.num_cached / 1e9:.1f} GB "
+            "(--no-cache decodes them in each epoch)"
+        )
+    return photos

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from datasets.errors import naming
 from datasets.ledger import Ledger
 from datasets.loader import Resumable
+from datasets.splitting import folded
 from tasks.distillation.target_source import TargetSource
 from tasks.fitting.base import Task
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.engine import fit
 from tasks.fitting.stopwatch import Stopwatch
+from tasks.fitting.trackers import require_installed
 from tasks.open_model import open_model
 from tasks.predictor import Model
 from tasks.weights.card import Card
@@ -25,10 +27,12 @@ from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.evaluating import score_and_report
 from tools.flows.few_photos import suit_to_photos
+from tools.flows.folds import card_of_fold, fold_of, select_within
 from tools.flows.recipe import Notes, OpenedRun, Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
 from tools.flows.stages import is_begun
 from tools.flows.told_files import card_of_parts, stand_ins, told_files
+from tools.flows.tuning import tune
 
 
 def train(
@@ -51,6 +55,7 @@ def train(
     """
     watch = Stopwatch()
     device = cli.prepare(config.common)
+    require_installed(config.fit.logger)
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
     with sole_process(folder):
         return _train_in(folder, recipe, config, device, watch, report=report)
@@ -67,14 +72,17 @@ def _train_in(
 ) -> tuple[dict[str, Any], str]:
     """Train in a folder that is locked."""
     path = recipe.built_in.or_given(config.data, config.common.seed)
-    with told_files(path, config.val) as files:
+    fold = fold_of(config)
+    with told_files(path, config.val) as files, folded(fold):
         run = recipe.open(config, path)
-    parts = stand_ins(files)
+    parts = [*stand_ins(files), *select_within(run, fold)]
     config = suit_to_photos(run, folder)
     taught = run.target_source(device)  # What is wrong with it is said at once.
     notes = [*parts, *run.prepare(folder, device, watch)]
+    config, found = tune(run, folder, device, taught)
+    notes += found
     network, card = run.build(taught)
-    card = card_of_parts(card, files)
+    card = card_of_fold(card_of_parts(card, files), fold)
     if is_first():
         save_config(config, folder)
         run.save(folder)
