@@ -12,6 +12,7 @@ from typing import Any
 from configs.io import to_json
 from configs.tools import Predict
 from datasets.errors import InputError
+from datasets.json_files import read_json
 from datasets.locks import holding, remove_unfinished
 from tools import cli
 from tools.flows.addresses import is_address, without_password
@@ -33,6 +34,7 @@ from tools.flows.opening import digest_of
 from tools.flows.results import Results, counted, shown_lines
 from tools.flows.run_folder import make_folder
 from tools.flows.sources import Sources, share_of
+from tools.flows.tracks import TRACKS, track_lines
 
 _LOCK = ".predict.lock"
 _NONE = "none of the files could be read"
@@ -126,7 +128,7 @@ def _again(
         state.write(folder)
     if last == folder / LINES and last.exists() and not lines.exists():
         last.replace(lines)  # It was complete but for the last step.
-    replay = Replay(folder, args.batch_size, whole_films=args.draw)
+    replay = Replay(folder, args.batch_size, whole_films=args.draw or args.tracking.track)
     place = replay.run(share_of(sources, bounds))
     place = place if place.entry >= bounds[0] else Place(entry=bounds[0])
     cli.say(f"{folder}: going on after {place.done} results")
@@ -176,8 +178,12 @@ def finish(
         told["unreadable"] = [str(row["error"]) for row in rows_in(folder / BAD)]
         if args.format == "json":
             told |= json.loads(results.file.read_text(encoding="utf-8"))
-    text = [*shown_lines(lines, counts["images"]), f"{counted(counts)}: {folder}"]
-    return told, "\n".join(text if lines else text[-1:])
+    text = shown_lines(lines, counts["images"]) if lines else []
+    if args.tracking.track:
+        found = told["tracks"] = read_json(folder / TRACKS)
+        text += track_lines(found)
+    text.append(f"{counted(counts)}: {folder}")
+    return told, "\n".join(text)
 
 
 def _unreadable(folder: Path) -> int:
