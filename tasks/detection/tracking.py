@@ -28,6 +28,8 @@ _TRAIL_SECONDS = 1.5
 # A centre this near to a line, as a share of the side of a square of the box's area, is on neither
 # side: a trembling box would cross the line in every frame.
 _NEAR = 0.1
+# IoU above which two boxes of a frame are of one object.
+_SAME = 0.7
 _INSTALL = (
     "--track needs the packages trackers and supervision: pip install 'mobilenet-suite[track]' && "
     "pip install --no-deps 'trackers>=2.6' (without its opencv-python, which would overwrite "
@@ -99,26 +101,31 @@ class BoxTracker:
         """
         found = self._answers.stronger(outputs, self._weak)
         strong = found.scores > self._answers.floors[found.labels]
-        rows, tracks = self._update(found.boxes + 1e5 * found.labels[:, None], strong, number)
-        kept = strong[rows] | (tracks > 0)
-        order = np.argsort(rows[kept])
-        rows, tracks = rows[kept][order], tracks[kept][order]
+        alone = _alone(found)
+        tracks = np.zeros(len(strong), np.int64)
+        tracks[alone] = self._update(found.boxes[alone], strong[alone], number)
+        rows = np.flatnonzero(strong | (tracks > 0))
+        tracks = tracks[rows]
         objects = Objects(found.boxes[rows], found.scores[rows], found.labels[rows])
         return objects._replace(followed=self._followed(objects, tracks, number, size))
 
     def _update(
         self, boxes: NDArray[np.float64], strong: NDArray[np.bool_], number: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows of boxes in the library's order, and their numbers; 0 for none."""
+    ) -> NDArray[np.int64]:
+        """Number of each box; 0 for none yet."""
         from supervision import Detections
 
         given: Any = Detections(
             xyxy=boxes, confidence=strong.astype(np.float64), data={"row": np.arange(len(boxes))}
         )
         joined = self._tracker.update(given, timestamp=number / self._rate)
+        found = np.zeros(len(boxes), np.int64)
         ids = np.asarray(joined.tracker_id, np.int64)
-        rows = np.asarray(joined.data.get("row", []), np.int64)
-        return rows, np.where(ids < 0, 0, ids + self._first)
+        # The library changes their order.
+        found[np.asarray(joined.data.get("row", []), np.int64)] = np.where(
+            ids < 0, 0, ids + self._first
+        )
+        return found
 
     def _followed(
         self, objects: Objects, tracks: NDArray[np.int64], number: int, size: tuple[int, int]
@@ -151,6 +158,25 @@ class BoxTracker:
             del self._trails[track]
             for counter in self._counters:
                 counter.forget(track)
+
+
+def _alone(found: Objects) -> NDArray[np.int64]:
+    """Rows of objects without those that lie on a better one, of another class.
+
+    A detector suppresses boxes of the same class only; an object with two boxes would have two
+    tracks.
+    """
+    kept: list[int] = []
+    order = np.argsort(-found.scores, kind="stable")
+    areas = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], 1)
+    for row in order.tolist():
+        box = found.boxes[row]
+        low = np.maximum(found.boxes[kept, :2], box[:2])
+        high = np.minimum(found.boxes[kept, 2:], box[2:])
+        both = np.prod(np.clip(high - low, 0, None), 1)
+        if not (both > _SAME * (areas[kept] + areas[row] - both)).any():
+            kept.append(row)
+    return np.array(sorted(kept), np.int64)
 
 
 class _Counter:

@@ -134,7 +134,7 @@ def _row(
     )
     idf1, switches = summary.loc["OVERALL"]
     lines = ", ".join(
-        f"{title} {count.total()} (wrong {sum((count - true).values()) + sum((true - count).values())})"
+        f"{title} {count.total()} (wrong {(count - true).total() + (true - count).total()})"
         for title, count in (("own", crossings), ("LineZone", zones))
         if count
     )
