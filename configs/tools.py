@@ -22,8 +22,8 @@ from tasks.detection.spec import (
     KeepSpec,
     PostSpec,
     TileSpec,
+    TrackSpec,
 )
-from tasks.detection.track_spec import TrackSpec
 from tasks.face_embedding.spec import FaceSpec
 from tasks.flag_values import flag_of, require_at_least, require_with_data
 from tasks.geolocation.spec import DecodeSpec

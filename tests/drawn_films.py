@@ -50,7 +50,8 @@ class _Mover:
 
     def centre(self, frame: int) -> NDArray[np.float64]:
         time = frame - self.first
-        return self.start + self.speed * time + self.sway * np.sin(time / 12)
+        place = self.start + self.speed * time + self.sway * np.sin(time / 12)
+        return np.asarray(place, np.float64)
 
 
 def moving(seed: int, frames: int, shapes: int) -> Iterator[tuple[Image, Truth]]:

@@ -78,7 +78,7 @@ def draw_tracks(
 
 
 def _width(image: Image) -> int:
-    return max(1, round(max(image.shape[:2]) / 320))
+    return max(1, round(int(max(image.shape[:2])) / 320))
 
 
 def _box(image: Image, box: NDArray[np.float64], text: str, colour: tuple[int, int, int]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 from backbone.flavour import MOST_PIXELS_A_SIDE
 from backbone.spec import OnBody
 from datasets.errors import InputError
-from tasks.detection.track_spec import TrackSpec
+from tasks.detection.track_spec import TrackSpec as TrackSpec  # A flag of the tools.
 from tasks.flag_values import require_at_least, require_between_0_and_1, require_within
 
 TASK = "detection"

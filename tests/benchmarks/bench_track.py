@@ -1,7 +1,8 @@
 """How well objects keep their numbers: IDF1, identity switches and line crossings on drawn videos.
 
 ByteTrack, as predict.py --track runs it, beside a plain greedy matcher; boxes from the truth, from
-the truth with noise, and from a detector trained on built-in scenes. The judge is motmetrics:
+the truth with noise, and from a detector trained on built-in scenes. motmetrics computes the
+figures:
 
     pip install motmetrics
     python -m tests.benchmarks.bench_track --model runs/demo/TIME
@@ -52,7 +53,7 @@ class Greedy:
         overlap = _iou(boxes, np.array([self._last[key][1] for key in keys]).reshape(-1, 4))
         ids = np.zeros(len(boxes), np.int64)
         while overlap.size and overlap.max() > 0.1:
-            row, column = np.unravel_index(overlap.argmax(), overlap.shape)
+            row, column = divmod(int(overlap.argmax()), overlap.shape[1])
             ids[row] = keys[column]
             overlap[row], overlap[:, column] = 0, 0
         for row, box in enumerate(boxes):

@@ -34,7 +34,7 @@ def outputs(*boxes: tuple[float, ...], score: float = 0.9, label: int = 1) -> An
 
 def tracks(answer: Objects) -> list[int]:
     assert answer.followed is not None
-    return answer.followed.tracks.tolist()
+    return list(answer.followed.tracks.tolist())
 
 
 @pytest.mark.slow

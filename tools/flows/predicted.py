@@ -119,11 +119,12 @@ def _again(
 ) -> Begun:
     folder = results.folder
     lines, last = folder / PARTIAL, results.file
-    if state.found is not None and last.exists():
+    has_all = last.exists() and (not args.tracking.track or (folder / TRACKS).exists())
+    if state.found is not None and has_all:
         lines.unlink(missing_ok=True)
         return Begun(state, Place(entry=bounds[1]), bounds, state.found)
     remove_unfinished(folder, below=True)
-    if state.found is not None:  # The file with all results has been deleted.
+    if state.found is not None:  # A file with all results has been deleted.
         state.found = None
         state.write(folder)
     if last == folder / LINES and last.exists() and not lines.exists():
@@ -180,8 +181,8 @@ def finish(
             told |= json.loads(results.file.read_text(encoding="utf-8"))
     text = shown_lines(lines, counts["images"]) if lines else []
     if args.tracking.track:
-        found = told["tracks"] = read_json(folder / TRACKS)
-        text += track_lines(found)
+        told["tracks"] = read_json(folder / TRACKS)
+        text += track_lines(told["tracks"])
     text.append(f"{counted(counts)}: {folder}")
     return told, "\n".join(text)
 

@@ -93,6 +93,9 @@ def _ray(args: PredictRay) -> Iterator[Any]:
     """Ray, on this machine or on a cluster; it is left at the end. Raises InputError."""
     # Before it is imported. It would otherwise send reports about its use.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if not args.address:
+        # On every system: without clusters Ray listens at the loopback address only.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         import pyarrow  # noqa: F401
         import ray
@@ -105,10 +108,9 @@ def _ray(args: PredictRay) -> Iterator[Any]:
             ray.init(address=args.address, **quiet)
         else:
             # Two more than the models need, for the tasks that write: without them Ray waits for
-            # ever. Nothing outside this machine reaches it.
+            # ever.
             cpus = args.workers * args.threads + 2
-            local: Any = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
-            ray.init(address="local", num_cpus=cpus, **local, **quiet)
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
     except (ConnectionError, ValueError) as error:
         raise InputError(f"--address {args.address}: no Ray cluster there ({error})") from error
     try:
