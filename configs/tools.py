@@ -22,6 +22,7 @@ from tasks.detection.spec import (
     KeepSpec,
     PostSpec,
     TileSpec,
+    TrackSpec,
 )
 from tasks.face_embedding.spec import FaceSpec
 from tasks.flag_values import flag_of, require_at_least, require_with_data
@@ -167,6 +168,7 @@ class Predict(AnswerFlags):
     post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=SHOWN_SCORE))
     keep: KeepSpec = field(default_factory=KeepSpec)
     tiling: TileSpec = field(default_factory=TileSpec)
+    tracking: TrackSpec = field(default_factory=TrackSpec)
     places: DecodeSpec = field(default_factory=DecodeSpec)
     faces: FaceSpec = field(default_factory=FaceSpec)
     common: Common = field(default_factory=Common)
@@ -181,7 +183,7 @@ class Predict(AnswerFlags):
     @property
     def options(self) -> tuple[object, ...]:
         """Options for computing answers; each application picks its own."""
-        return DetectOptions(self.proposals, self.post, self.keep), self.places
+        return DetectOptions(self.proposals, self.post, self.keep, self.tracking), self.places
 
     @property
     def share(self) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from datasets.errors import InputError
 from tasks.export.compare import Limits, share_limits
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Options = TypeVar("Options")
 Answer = TypeVar("Answer")
 Facts = Mapping[str, Any]
+# From named outputs, number and (width, height) of a frame to its answer.
+Tracker: TypeAlias = "Callable[[Outputs, int, tuple[int, int]], Any]"
 
 
 class Column(NamedTuple):
@@ -313,6 +315,10 @@ class PhotoApplication(Application, Generic[Options]):
         tiled: Function from a function that finds named outputs in images, the options of tiles,
             facts, and images per pass, to one that also looks at tiles of the images; None if
             answers to tiles cannot be joined.
+        tracked: Function from the object that produces answers, and options, to a function from
+            the frames per second that are used of a video, and the first number to give, to what
+            answers for its frames one after another with objects that keep their numbers; None
+            if answers have no objects.
     """
 
     outputs: Mapping[str, str]
@@ -343,6 +349,7 @@ class PhotoApplication(Application, Generic[Options]):
     objects: Callable[[Mapping[str, Any]], list[dict[str, Any]]] | None = None
     rows: Callable[[Mapping[str, Any], Sequence[str]], list[dict[str, Any]]] = one_row
     tiled: Callable[[Any, Any, Facts, int], Any] | None = None
+    tracked: Callable[[Any, Options], Callable[[float, int], Tracker]] | None = None
 
     def pick(self, given: Iterable[object]) -> Options:
         """This application's options among the given ones; its defaults if there are none."""

@@ -17,7 +17,8 @@ from datasets.images import Image
 from datasets.text import number_in
 from datasets.types import ClassMap
 from tasks.application import Column, ImageAnswer, Reply
-from tasks.detection.draw import draw_detections
+from tasks.detection.draw import draw_detections, draw_tracks
+from tasks.detection.followed import Followed
 from tasks.detection.spec import DetectOptions, KeepSpec, PostSpec
 from tasks.flag_values import flag_of
 from tasks.reporting.pictures import for_screen
@@ -51,9 +52,30 @@ SCHEMA: dict[str, Any] = {
                     "area": {"type": "number"},
                     "iscrowd": {"const": 0},
                     "score": {"type": "number", "minimum": 0, "maximum": 1},
+                    "track": {
+                        "type": ["integer", "null"],
+                        "description": "With tracking: number of the object in its video, from 1;"
+                        " null for an object that was not in the frame before.",
+                    },
                 },
             },
-        }
+        },
+        "crossings": {
+            "type": "array",
+            "description": "With tracking: lines to count at that objects have crossed since the"
+            " frame before.",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["line", "track", "category", "to"],
+                "properties": {
+                    "line": {"type": "string"},
+                    "track": {"type": "integer"},
+                    "category": {"type": "string"},
+                    "to": {"enum": ["left", "right"]},
+                },
+            },
+        },
     },
 }
 
@@ -61,12 +83,14 @@ SCHEMA: dict[str, Any] = {
 class Objects(NamedTuple):
     """The objects found in an image, best first.
 
-    Boxes (D, 4) are x1 y1 x2 y2 in pixels of the image, scores (D,) in 0..1, labels (D,) from 1.
+    Boxes (D, 4) are x1 y1 x2 y2 in pixels of the image, scores (D,) in 0..1, labels (D,) from 1;
+    ``followed`` are their tracks, in a video whose objects are followed.
     """
 
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
+    followed: Followed | None = None
 
 
 def refuse_other_post(options: DetectOptions, own: Mapping[str, Any], path: Path) -> None:
@@ -104,17 +128,24 @@ class BoxAnswers:
     Objects with a score over ``above``, or over the threshold of their class in ``keep``, count;
     weaker ones do not change which others NMS kept.
 
+    Attributes:
+        floors: (C + 1,) score that an object of each label must exceed.
+
     Raises:
         InputError: If ``keep`` names a class that there is not.
     """
 
     def __init__(self, classes: ClassMap, above: float, keep: KeepSpec | None = None) -> None:
         self.classes, self.above = classes, above
-        self._floors = _floors(classes, above, keep or KeepSpec())
+        self.floors = _floors(classes, above, keep or KeepSpec())
 
     def read(self, outputs: Outputs) -> Objects:
         """The objects whose score is high enough for their class."""
-        strong = outputs["scores"] > self._floors[outputs["labels"]]
+        return self.stronger(outputs, self.floors)
+
+    def stronger(self, outputs: Outputs, floors: NDArray[np.float64]) -> Objects:
+        """The objects whose score exceeds that of their label in (C + 1,) floors."""
+        strong = outputs["scores"] > floors[outputs["labels"]]
         return Objects(
             outputs["boxes"][strong].astype(np.float64),
             outputs["scores"][strong].astype(np.float64),
@@ -123,21 +154,32 @@ class BoxAnswers:
 
     def draw(self, image: Image, answer: Objects) -> Image:
         """The image with a box, a name and a score per object."""
-        boxes, scores, labels = answer
-        names = self.classes.names
-        return draw_detections(image, boxes, labels.tolist(), scores.tolist(), names)
+        boxes, scores, labels, followed = answer
+        names, found = self.classes.names, (labels.tolist(), scores.tolist())
+        if followed is not None:
+            return draw_tracks(image, boxes, *found, names, followed)
+        return draw_detections(image, boxes, *found, names)
 
     def to_json(self, answer: Objects) -> dict[str, Any]:
         """The objects as COCO's annotations, with class names but without ids."""
         objects = []
-        rows = zip(*(part.tolist() for part in answer), strict=True)
+        rows = zip(*(part.tolist() for part in answer[:3]), strict=True)
         for (x1, y1, x2, y2), score, label in rows:
             box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
             name = self.classes.names[label - 1]
             told = {"category_id": self.classes.ids[label - 1], "category": name, "bbox": box}
             told |= {"area": round(box[2] * box[3], 2), "iscrowd": 0, "score": round(score, 4)}
             objects.append(told)
-        return {"objects": objects}
+        followed = answer.followed
+        if followed is None:
+            return {"objects": objects}
+        for one, track in zip(objects, followed.tracks.tolist(), strict=True):
+            one["track"] = track or None
+        crossings = [
+            {"line": line, **{key: objects[row][key] for key in ("track", "category")}, "to": to}
+            for line, row, to in followed.crossings
+        ]
+        return {"objects": objects, "crossings": crossings}
 
     def line(self, answer: Objects) -> str:
         """``cat 0.93, dog 0.51 and 3 more``."""
@@ -151,10 +193,10 @@ class BoxAnswers:
 
     def reply(self, image: Image, answer: Objects) -> Reply:
         """Boxes, and a table of them."""
-        names, (boxes, _, labels) = self.classes.names, answer
+        names, (boxes, _, labels) = self.classes.names, answer[:3]
         shown = for_screen(image)
         scale = np.tile(np.divide(shown.shape[1::-1], image.shape[1::-1]), 2)
-        parts = zip(*(part.tolist() for part in answer), strict=True)
+        parts = zip(*(part.tolist() for part in answer[:3]), strict=True)
         rows: list[tuple[str | float, ...]] = [
             (names[label - 1], score, x1, y1, x2 - x1, y2 - y1)
             for (x1, y1, x2, y2), score, label in parts
@@ -214,6 +256,7 @@ def rows_of(told: Mapping[str, Any], _names: Sequence[str]) -> list[dict[str, An
             "category": one["category"],
             "score": one["score"],
             **dict(zip(parts, one["bbox"], strict=True)),
+            **({"track": one["track"]} if "track" in one else {}),
         }
         for one in found
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ from tasks.weights.card import Card
 if TYPE_CHECKING:
     from torch import nn
 
+    from tasks.detection.tracking import BoxTracker
+
 # Sides in pixels, below a framework's own, at which its networks are compared.
 _SMALLER = {"ssd300": (240, 180)}
 
@@ -42,6 +45,12 @@ def _answers(card: Card, facts: Facts, options: DetectOptions, path: Path) -> Bo
 
 def _tiled(look: Look, spec: TileSpec, facts: Facts, batch_size: int) -> Look:
     return tiled(look, spec, PostSpec(**facts["post"]), batch_size)
+
+
+def _tracked(answers: BoxAnswers, options: DetectOptions) -> Callable[[float, int], BoxTracker]:
+    from tasks.detection.tracking import tracked
+
+    return tracked(answers, options)
 
 
 def _claims(path: Path) -> bool:
@@ -91,10 +100,12 @@ DETECTION = PhotoApplication(
         "keep",
         "crops",
         "tiling",
+        "tracking",
     ),
     objects=objects_of,
     rows=rows_of,
     tiled=_tiled,
+    tracked=_tracked,
     fixed={"proposals": "an export, which has its own number"},
     originals={".tflite": Original(_claims, _open_litert)},
     head="boxes",

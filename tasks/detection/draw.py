@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.detection.followed import Followed
+
 Image = NDArray[np.uint8]
-_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+_WHITE, _GREY, _BLACK = (255, 255, 255), (160, 160, 160), (0, 0, 0)
 
 
 def colour_of(label: int) -> tuple[int, int, int]:
@@ -37,14 +39,52 @@ def draw_detections(
         names: Names of the classes.
     """
     drawn = image.copy()
-    scale = max(drawn.shape[:2]) / 640
-    width = max(1, round(2 * scale))
     for box, label, score in reversed(list(zip(boxes, labels, scores, strict=True))):
-        colour = colour_of(label)
-        (x1, y1), (x2, y2) = np.round(box).astype(int).reshape(2, 2).tolist()
-        cv2.rectangle(drawn, (x1, y1), (x2, y2), colour, width, cv2.LINE_AA)
-        _tag(drawn, f"{names[label - 1]} {score:.2f}", (x1, y1), colour, max(0.4, 0.5 * scale))
+        _box(drawn, box, f"{names[label - 1]} {score:.2f}", colour_of(label))
     return drawn
+
+
+def draw_tracks(
+    image: Image,
+    boxes: NDArray[np.float64],
+    labels: Sequence[int],
+    scores: Sequence[float],
+    names: Sequence[str],
+    followed: Followed,
+) -> Image:
+    """A copy of a frame with each detection's number and trail, in a colour per number.
+
+    Args:
+        image: (H, W, 3) RGB.
+        boxes: (N, 4) x1 y1 x2 y2 in pixels.
+        labels: Labels, starting from 1; ``names`` begins with the name of 1.
+        scores: 0..1, best first.
+        names: Names of the classes.
+        followed: Tracks of the detections, and lines with the numbers that have crossed them.
+    """
+    drawn = image.copy()
+    width = _width(drawn)
+    for (name, (x1, y1, x2, y2), _), left, right in followed.lines:
+        ends = [(round(x1), round(y1)), (round(x2), round(y2))]
+        cv2.line(drawn, ends[0], ends[1], _WHITE, width, cv2.LINE_AA)
+        _tag(drawn, f"{name}: {left} to left, {right} to right", ends[0], _WHITE)
+    rows = zip(boxes, labels, scores, followed.tracks.tolist(), followed.trails, strict=True)
+    for box, label, score, track, trail in reversed(list(rows)):
+        colour = colour_of(track) if track else _GREY
+        cv2.polylines(drawn, [np.round(trail).astype(np.int32)], False, colour, width, cv2.LINE_AA)
+        number = f" #{track}" if track else ""
+        _box(drawn, box, f"{names[label - 1]}{number} {score:.2f}", colour)
+    return drawn
+
+
+def _width(image: Image) -> int:
+    return max(1, round(int(max(image.shape[:2])) / 320))
+
+
+def _box(image: Image, box: NDArray[np.float64], text: str, colour: tuple[int, int, int]) -> None:
+    (x1, y1), (x2, y2) = np.round(box).astype(int).reshape(2, 2).tolist()
+    cv2.rectangle(image, (x1, y1), (x2, y2), colour, _width(image), cv2.LINE_AA)
+    _tag(image, text, (x1, y1), colour)
 
 
 def draw_truth(image: Image, boxes: NDArray[np.float32]) -> Image:
@@ -67,10 +107,9 @@ def _dashes(image: Image, start: NDArray[np.int64], end: NDArray[np.int64]) -> N
         cv2.line(image, np.round(a).astype(int).tolist(), np.round(b).astype(int).tolist(), _WHITE)
 
 
-def _tag(
-    image: Image, text: str, corner: tuple[int, int], colour: tuple[int, int, int], scale: float
-) -> None:
+def _tag(image: Image, text: str, corner: tuple[int, int], colour: tuple[int, int, int]) -> None:
     """Text on a filled background, above the corner if there is room."""
+    scale = max(0.4, max(image.shape[:2]) / 1280)
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     x = min(max(corner[0], 0), max(image.shape[1] - width, 0))
     y = corner[1] if corner[1] > height + base else corner[1] + height + base

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 from backbone.flavour import MOST_PIXELS_A_SIDE
 from backbone.spec import OnBody
 from datasets.errors import InputError
+from tasks.detection.track_spec import TrackSpec as TrackSpec  # A flag of the tools.
 from tasks.flag_values import require_at_least, require_between_0_and_1, require_within
 
 TASK = "detection"
@@ -21,6 +22,8 @@ PROPOSALS = 300
 MOST_PROPOSALS = 1000
 # Objects that people are shown have a score above this.
 SHOWN_SCORE = 0.5
+# Boxes with a score above this may continue a track through a video.
+WEAK_SCORE = 0.1
 
 
 @dataclass(frozen=True)
@@ -272,9 +275,12 @@ class DetectOptions:
     the same as in training."""
     post: PostSpec = field(default_factory=PostSpec)
     keep: KeepSpec = field(default_factory=KeepSpec)
+    tracking: TrackSpec = field(default_factory=TrackSpec)
 
     @property
     def lowest(self) -> PostSpec:
         """Thresholds of the network: its score threshold is the lowest of any class."""
-        floors = self.keep.thresholds.values()
-        return replace(self.post, score_threshold=min((self.post.score_threshold, *floors)))
+        floors = [self.post.score_threshold, *self.keep.thresholds.values()]
+        if self.tracking.track:
+            floors.append(WEAK_SCORE)
+        return replace(self.post, score_threshold=min(floors))

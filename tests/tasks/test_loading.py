@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -140,13 +139,30 @@ def test_boxes(exports: Exports, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(InputError, match="pip install supervision"):
         answer.to_supervision()
-    theirs = ModuleType("supervision")
-    monkeypatch.setattr(theirs, "Detections", SimpleNamespace, raising=False)
-    monkeypatch.setitem(sys.modules, "supervision", theirs)
+
+
+@pytest.mark.slow
+def test_boxes_for_supervision(exports: Exports) -> None:
+    import supervision
+
+    file = exports.source("ssd").file
+    answer = load(file, device="cpu")(IMAGE)
     given = answer.to_supervision()
+    assert isinstance(given, supervision.Detections)
     np.testing.assert_allclose(given.xyxy, answer.boxes, rtol=1e-6)
+    np.testing.assert_allclose(given.confidence, answer.scores, rtol=1e-6)
     np.testing.assert_array_equal(given.class_id, answer.labels - 1)
     assert given.data["class_name"].tolist() == answer.names
+    assert given.tracker_id is None
+    one = answer.labels[0] - 1
+    of_one: Any = given[given.class_id == one]
+    assert set(of_one.data["class_name"].tolist()) == {answer.names[0]}
+    assert supervision.BoxAnnotator().annotate(IMAGE.copy(), given).any()
+    sure = DetectOptions(post=PostSpec(score_threshold=1))
+    empty = load(file, sure, device="cpu")(IMAGE).to_supervision()
+    assert empty.is_empty()
+    assert empty.xyxy.shape == (0, 4)
+    assert len(supervision.Detections.merge([given, empty])) == len(given)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from typing import Any
 from configs.io import to_json
 from configs.tools import Predict
 from datasets.errors import InputError
+from datasets.json_files import read_json
 from datasets.locks import holding, remove_unfinished
 from tools import cli
 from tools.flows.addresses import is_address, without_password
@@ -33,6 +34,7 @@ from tools.flows.opening import digest_of
 from tools.flows.results import Results, counted, shown_lines
 from tools.flows.run_folder import make_folder
 from tools.flows.sources import Sources, share_of
+from tools.flows.tracks import TRACKS, track_lines
 
 _LOCK = ".predict.lock"
 _NONE = "none of the files could be read"
@@ -117,16 +119,17 @@ def _again(
 ) -> Begun:
     folder = results.folder
     lines, last = folder / PARTIAL, results.file
-    if state.found is not None and last.exists():
+    has_all = last.exists() and (not args.tracking.track or (folder / TRACKS).exists())
+    if state.found is not None and has_all:
         lines.unlink(missing_ok=True)
         return Begun(state, Place(entry=bounds[1]), bounds, state.found)
     remove_unfinished(folder, below=True)
-    if state.found is not None:  # The file with all results has been deleted.
+    if state.found is not None:  # A file with all results has been deleted.
         state.found = None
         state.write(folder)
     if last == folder / LINES and last.exists() and not lines.exists():
         last.replace(lines)  # It was complete but for the last step.
-    replay = Replay(folder, args.batch_size, whole_films=args.draw)
+    replay = Replay(folder, args.batch_size, whole_films=args.draw or args.tracking.track)
     place = replay.run(share_of(sources, bounds))
     place = place if place.entry >= bounds[0] else Place(entry=bounds[0])
     cli.say(f"{folder}: going on after {place.done} results")
@@ -176,8 +179,12 @@ def finish(
         told["unreadable"] = [str(row["error"]) for row in rows_in(folder / BAD)]
         if args.format == "json":
             told |= json.loads(results.file.read_text(encoding="utf-8"))
-    text = [*shown_lines(lines, counts["images"]), f"{counted(counts)}: {folder}"]
-    return told, "\n".join(text if lines else text[-1:])
+    text = shown_lines(lines, counts["images"]) if lines else []
+    if args.tracking.track:
+        told["tracks"] = read_json(folder / TRACKS)
+        text += track_lines(told["tracks"])
+    text.append(f"{counted(counts)}: {folder}")
+    return told, "\n".join(text)
 
 
 def _unreadable(folder: Path) -> int:

@@ -18,17 +18,19 @@ from tqdm import tqdm
 from configs.tools import Predict
 from datasets.errors import InputError
 from datasets.images import Image
-from datasets.names import shown
+from datasets.names import shown, shown_in
+from tasks.application import Tracker
 from tasks.predictor import Model, Predictor
 from tasks.runtime.open import is_export
 from tools import cli
-from tools.flows.journal import Journal
+from tools.flows.journal import PARTIAL, Journal, rows_in
 from tools.flows.opening import choose_head, open_to_answer
 from tools.flows.pictures import DRAWN_AS, ahead, batches, write_picture
 from tools.flows.predicted import Begun, begin, finish
 from tools.flows.results import Found, Names, Results, Row
 from tools.flows.run_folder import require_folder
 from tools.flows.sources import Entry, Sources, open_sources
+from tools.flows.tracks import last_track
 from tools.flows.videos import OpenedFilm, VideoFile
 
 if TYPE_CHECKING:
@@ -65,15 +67,25 @@ def predict(
         return collect(args, model, device, recipes())
     folder = args.common.out or Path("predictions")
     require_folder(folder)
-    results = Results(args.format, model, folder, crops=args.crops)
+    follow, lines = _follow(args, model), [line.name for line in args.tracking.parsed]
+    results = Results(
+        args.format, model, folder, crops=args.crops, lines=None if follow is None else lines
+    )
     with open_sources(args.paths, folder) as sources:
         if application.use_note:
             cli.say(application.use_note)
         if (args.every > 1 or args.frames) and not sources.films:
             cli.say("--every and --frames have no effect: there are only images")
+        if follow is not None and not sources.films:
+            raise InputError(
+                "--track: follows objects through videos and streams, and there are only images; "
+                "make a video of the frames of one, such as by ffmpeg -framerate 25 -i "
+                "frames/%06d.jpg film.mp4"
+            )
         with begin(args, results, sources) as begun:
             if begun.found is None:
-                work = _Prediction(args, _predictor(args, model, device), results, begun)
+                predictor = _predictor(args, model, device)
+                work = _Prediction(args, predictor, results, begun, follow)
                 with _stoppable():
                     work.run(sources)
                 return finish(args, results, begun, work.lines)
@@ -89,6 +101,17 @@ def _predictor(args: Predict, model: Model, device: str) -> Predictor:
     return replace(
         predictor, outputs=tiled(predictor.outputs, args.tiling, model.facts, args.batch_size)
     )
+
+
+def _follow(args: Predict, model: Model) -> Callable[[float, int], Tracker] | None:
+    """Function that begins to follow the objects of a video; None unless that is requested.
+
+    Raises:
+        InputError: If the libraries for it are not installed.
+    """
+    if not args.tracking.track or model.application.tracked is None:
+        return None
+    return model.application.tracked(model.answers, model.options)
 
 
 @contextmanager
@@ -133,9 +156,15 @@ class _Prediction:
     """
 
     def __init__(
-        self, args: Predict, predictor: Predictor, results: Results, begun: Begun
+        self,
+        args: Predict,
+        predictor: Predictor,
+        results: Results,
+        begun: Begun,
+        follow: Callable[[float, int], Tracker] | None,
     ) -> None:
         self._args, self._predictor, self._results = args, predictor, results
+        self._follow = follow
         self._place, self._bounds = begun.place, begun.bounds
         self._folder = results.folder
         self._drawn, self._labels = Names(), Names()
@@ -288,9 +317,10 @@ class _Prediction:
             if paths.drawn:
                 path = self._results.path(self._results.drawn / paths.drawn)
                 drawn = stack.enter_context(VideoFile(path, opened.rate / args.every))
+            tracker = self._tracker(opened, entry, begun=bool(first))
             try:
                 for batch in batches(frames, 1 if live else args.batch_size):
-                    self._frames(entry, batch, paths, drawn)
+                    self._frames(entry, batch, paths, drawn, tracker)
                     count += len(batch)
                     bar.update(len(batch))
             except KeyboardInterrupt:
@@ -298,15 +328,32 @@ class _Prediction:
                     raise
         return count
 
+    def _tracker(self, opened: OpenedFilm, entry: Entry, *, begun: bool) -> Tracker | None:
+        """What follows the objects of a film; of one that goes on, its numbers go on too."""
+        if self._follow is None:
+            return None
+        last = last_track(rows_in(self._folder / PARTIAL), shown_in(entry.name)) if begun else 0
+        return self._follow(opened.rate / self._args.every, last + 1)
+
     def _frames(
         self,
         entry: Entry,
         batch: list[tuple[int, Image]],
         paths: _Paths,
         drawn: VideoFile | None,
+        tracker: Tracker | None,
     ) -> None:
         rows, jobs = [], []
-        answers = self._predictor([image for _, image in batch])
+        images = [image for _, image in batch]
+        if tracker is None:
+            answers = self._predictor(images)
+        else:
+            answers = [
+                tracker(outputs, number // self._args.every, image.shape[1::-1])
+                for (number, image), outputs in zip(
+                    batch, self._predictor.outputs(images), strict=True
+                )
+            ]
         for (number, image), answer in zip(batch, answers, strict=True):
             item = _Item(f"{entry.name}#{number}", image, paths)
             rows.append(self._row(item, answer))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePath, PurePosixPath
@@ -24,6 +24,7 @@ from tasks.predictor import Model
 from tasks.weights.atomic_write import replacing, write_text
 from tools.flows.journal import LINES, PARTIAL, rows_in
 from tools.flows.pictures import write_picture
+from tools.flows.tracks import TRACKS, count_tracks
 
 Row = dict[str, Any]
 _NEED_BOXES: tuple[ResultFormat, ...] = ("yolo", "voc")
@@ -68,13 +69,22 @@ class Results:
         model: The model.
         folder: Output folder.
         crops: Whether objects are also cut out.
+        lines: Names of the lines to count at, if objects are followed through videos; else None.
 
     Raises:
         InputError: If the format needs boxes and the answers have none.
     """
 
-    def __init__(self, form: ResultFormat, model: Model, folder: Path, *, crops: bool) -> None:
-        self.form, self.folder, self.crops = form, folder, crops
+    def __init__(
+        self,
+        form: ResultFormat,
+        model: Model,
+        folder: Path,
+        *,
+        crops: bool,
+        lines: Sequence[str] | None = None,
+    ) -> None:
+        self.form, self.folder, self.crops, self._lines = form, folder, crops, lines
         self._application: PhotoApplication[Any] = model.application
         self._classes: ClassMap = model.card.classes
         self._columns = {number: k for k, number in enumerate(self._classes.ids)}
@@ -150,7 +160,7 @@ class Results:
         return [] if objects is None else objects(row)
 
     def finish(self) -> dict[str, Any]:
-        """Write the file of all results from the lines on the disk; returns their numbers."""
+        """Write the files of all results from the lines on the disk; returns their numbers."""
         lines = self.folder / PARTIAL
         counts = {"images": 0}
         if self._application.objects is not None:
@@ -164,6 +174,9 @@ class Results:
             text = yolo_names({"train": "images", "val": "images"}, names)
             write_text(self.folder / "data.yaml", text)
             write_text(self.folder / "classes.txt", "".join(f"{name}\n" for name in names))
+        if self._lines is not None:
+            found = count_tracks(rows_in(lines), self._lines)
+            write_text(self.folder / TRACKS, json.dumps(found, indent=1))
         write = _WRITERS.get(self.form)
         if write is None:
             lines.replace(self.file)
@@ -198,6 +211,8 @@ class Results:
             first = {key: row[key] for key in ("file", "width", "height")}
             told = {key: value for key, value in row.items() if key not in first}
             for cells in self._application.rows(told, self._classes.names):
+                if self._lines is not None:
+                    cells.setdefault("track", "")
                 if writer is None:
                     writer = csv.DictWriter(file, [*first, *cells], lineterminator="\n")
                     writer.writeheader()

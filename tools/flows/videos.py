@@ -58,7 +58,7 @@ class OpenedFilm:
         self._capture = self._open(name)
         self._opened.callback(self._capture.release)
         self.seen = 0
-        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
+        self.rate = _possible(self._capture.get(cv2.CAP_PROP_FPS))
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.count = count if count > 0 and not film.live else None
 
@@ -122,6 +122,11 @@ class OpenedFilm:
             self.seen += 1
 
 
+def _possible(rate: float) -> float:
+    """Frames per second as a file states them, or usual ones if it states none that can be."""
+    return rate if 1e-3 <= rate < float("inf") else _USUAL_RATE  # Nor if it is no number.
+
+
 def _newest(capture: cv2.VideoCapture, first: int, every: int) -> Frames:
     """Frames of a live stream: a slow model passes over frames instead of falling behind.
 
@@ -166,7 +171,7 @@ class VideoFile:
     """
 
     def __init__(self, path: Path, rate: float) -> None:
-        rate = rate if 1e-3 <= rate < float("inf") else _USUAL_RATE  # Nor if it is no number.
+        rate = _possible(rate)
         self.path = path
         self._rate = rate if rate <= _EXACT_RATE else float(min(round(rate), _MOST_RATE))
         self._size = (0, 0)
