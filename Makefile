@@ -60,7 +60,7 @@ format: env
 	$(BIN)/ruff format .
 
 benchmark: env ## Speed beside peers, in one run
-	for name in inference two_stage evaluator training loader label_training label_loader s2 export start serve; do \
+	for name in inference two_stage evaluator training loader label_training label_loader s2 export start serve busy opening; do \
 		$(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
 lock: ## Pin anew what pyproject.toml asks for (needs uv)

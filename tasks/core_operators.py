@@ -79,7 +79,7 @@ def best_of(values: Tensor, number: int) -> tuple[Tensor, Tensor]:
         best, places = values.topk(number, dim=1)
         return best, places
     # Members of a group are far apart, so that the maxima are taken of whole rows.
-    groups = values.view(len(values), size, -1)
+    groups = values.reshape(len(values), size, -1)
     chosen = groups.amax(dim=1).topk(number, dim=1, sorted=False).indices
     members = groups.gather(2, chosen[:, None].expand(-1, size, -1)).flatten(1)
     best, places = members.topk(number, dim=1)
