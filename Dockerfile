@@ -4,27 +4,26 @@
 #     docker run --read-only -p 127.0.0.1:8000:8000 -v "$PWD/exports:/models:ro" mobilenets
 #
 # docs/page.md describes the interface; flags follow the image's name.
-FROM python:3.12-slim
-
-ENV PIP_NO_CACHE_DIR=1 \
-    PIP_DISABLE_PIP_VERSION_CHECK=1 \
-    PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONPATH=/app \
-    PYTHONUNBUFFERED=1
-WORKDIR /app
-
-# What exports and the service need, and nothing of what training needs.
-COPY pyproject.toml ./
-RUN python -c "import tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; print(*extras['runtime'], *extras['serve'], sep='\n')" > /tmp/requirements.txt \
-    && pip install --only-binary :all: -r /tmp/requirements.txt \
-    && rm /tmp/requirements.txt \
-    && useradd --system --no-create-home --uid 10001 served
-
+FROM python:3.12-slim AS build
+WORKDIR /checkout
+COPY LICENSE README.md pyproject.toml setup.py ./
 COPY backbone backbone
 COPY configs configs
 COPY datasets datasets
+COPY mobilenet_suite mobilenet_suite
 COPY tasks tasks
 COPY tools tools
+RUN pip wheel --no-deps --wheel-dir /wheels .
+
+FROM python:3.12-slim
+ENV PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# What exports and the service need, and nothing of what training needs.
+COPY --from=build /wheels /wheels
+RUN pip install --only-binary :all: "$(echo /wheels/*.whl)[runtime,serve]" \
+    && useradd --system --no-create-home --uid 10001 served
 
 USER 10001
 EXPOSE 8000
@@ -32,4 +31,4 @@ VOLUME /models
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 # Within the container every address is listened on; which of them others reach is told by -p.
-ENTRYPOINT ["python", "tools/serve.py", "/models", "--host", "0.0.0.0", "--port", "8000"]
+ENTRYPOINT ["mobilenets", "serve", "/models", "--host", "0.0.0.0", "--port", "8000"]

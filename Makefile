@@ -9,7 +9,7 @@ env: $(READY)
 
 # Everything that was tested, by hash: the lock is complete, and knows what is left out on purpose
 # (exclude-dependencies in pyproject.toml); then this project itself, editable.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
@@ -65,4 +65,4 @@ benchmark: env ## Speed beside peers, in one run
 
 lock: ## Pin anew what pyproject.toml asks for (needs uv)
 	uv pip compile --generate-hashes --no-emit-index-url --no-header --universal \
-		--python-version 3.11 --group dev pyproject.toml -o requirements.lock
+		--python-version 3.11 --extra train --group dev pyproject.toml -o requirements.lock

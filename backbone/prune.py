@@ -100,7 +100,7 @@ def _refuse(body: MobileNetV1, alpha: float) -> None:
     if not all(isinstance(one.bn, nn.BatchNorm2d) for one in _blocks(body)):
         raise InputError(
             f"variant {body.variant} cannot be pruned: it has convolutions without batch norm, by "
-            "which channels are judged"
+            "which channels are ranked"
         )
 
 

@@ -75,7 +75,7 @@ class _Reader:
             begin = start + 8
             self.place = begin + length + (0 if kind == _COMPRESSED else -length % 8)
         if begin + length > len(self.data) or (begin == start + 4 and length > 4):
-            raise _DamagedError(f"{length} bytes are told of at byte {start}, beyond the end")
+            raise _DamagedError(f"byte {start} states {length} bytes, beyond the end")
         return _Element(kind, self.data[begin : begin + length])
 
 

@@ -2,8 +2,9 @@
 
     python -m tests.container model.onnx
 
-installs what the Dockerfile installs (from the registry that pip is set up for), copies what it
-copies, starts what it starts, and asks it for an answer as a user of the container would.
+copies what the Dockerfile copies, builds what it builds, installs what it installs (from the
+registry that pip is set up for), starts what it starts, and asks it for an answer as a user of the
+container would.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import http.client
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -37,10 +37,12 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def copy_into(folder: Path) -> None:
-    """Copy what COPY copies."""
+    """Copy what COPY copies from the checkout."""
     for name, given in instructions():
-        if name == "COPY":
-            source, target = given.split()
+        *sources, target = given.split()
+        if name != "COPY" or given.startswith("--from="):
+            continue
+        for source in sources:
             if (ROOT / source).is_dir():
                 unwanted = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(ROOT / source, folder / target, ignore=unwanted)
@@ -49,40 +51,33 @@ def copy_into(folder: Path) -> None:
 
 
 def install(folder: Path) -> None:
-    """Run what RUN runs to install packages; users are made in containers alone."""
-    (command,) = [given for name, given in instructions() if name == "RUN"]
-    parts = [part for part in re.split(r"\s+&&\s+", command) if not part.startswith("useradd")]
-    there = str(folder / "requirements.txt")
-    script = " && ".join(parts).replace("/tmp/requirements.txt", shlex.quote(there))
+    """Run what RUN runs to build and install; users are made in containers alone."""
     path = f"{folder / 'venv/bin'}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    subprocess.run(["sh", "-ec", script], check=True, cwd=folder, env={**os.environ, "PATH": path})
+    for command in (given for name, given in instructions() if name == "RUN"):
+        parts = [part for part in re.split(r"\s+&&\s+", command) if "useradd" not in part]
+        script = " && ".join(parts).replace("/wheels", str(folder / "wheels"))
+        subprocess.run(["sh", "-ec", script], check=True, cwd=folder, env=environment)
 
 
 def serve_and_ask(
-    python: Sequence[str], folder: Path, models: Path, environment: Mapping[str, str]
+    program: Sequence[str], folder: Path, models: Path, environment: Mapping[str, str]
 ) -> dict[str, object]:
     """Start what ENTRYPOINT starts, on a free port, and return the answer for a drawn image.
 
     Args:
-        python: Command that takes the place of ``python``.
-        folder: Where everything was copied to.
+        program: Command that takes the place of ``mobilenets``.
+        folder: Where it is started.
         models: What is mounted as ``/models``.
         environment: Variables of the process.
     """
     (entry,) = [json.loads(given) for name, given in instructions() if name == "ENTRYPOINT"]
-    assert entry.pop(0) == "python"
+    assert entry.pop(0) == "mobilenets"
     fitted = [str(models) if one == "/models" else one for one in entry]
     fitted[fitted.index("8000")] = "0"
-    given = {name: text for name, text in instructions() if name in ("ENV", "WORKDIR")}
-    assert f"PYTHONPATH={given['WORKDIR']} " in given["ENV"]
-    paths = os.pathsep.join(filter(None, (str(folder), environment.get("PYTHONPATH", ""))))
     process = subprocess.Popen(
-        [*python, *fitted],
-        cwd=folder,
-        env={**environment, "PYTHONPATH": paths},
-        stdout=subprocess.PIPE,
-        text=True,
+        [*program, *fitted], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
@@ -119,7 +114,8 @@ def main() -> None:
         install(folder)
         done = time.monotonic()
         environment = {**os.environ, "PYTHONPATH": ""}
-        reply = serve_and_ask([str(folder / "venv/bin/python")], folder, model, environment)
+        program = str(folder / "venv/bin/mobilenets")
+        reply = serve_and_ask([program], folder, model, environment)
         print(json.dumps(reply["answers"])[:200])
         print(f"installed in {done - start:.0f} s, answered in {time.monotonic() - done:.1f} s")
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("backbone", "configs", "datasets", "tasks", "tools")
+PACKAGES = ("backbone", "configs", "datasets", "mobilenet_suite", "tasks", "tools")
 
 FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("what all data share: errors, text, images, types", ("datasets",)),
@@ -102,6 +102,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("several heads, each by its recipe", ("tools/multitask",)),
     ("from data to a file, by any recipe", ("tools/shipping",)),
     ("commands", ("tools",)),
+    ("the suite in one import, and the commands as one program", ("mobilenet_suite",)),
 )
 # The only files of datasets that the body, the tasks and the flags know: no kind of data.
 FOR_LIBRARIES = {

@@ -29,27 +29,29 @@ def test_the_dockerfile_is_careful() -> None:
         "ENTRYPOINT",
     }  # fmt: skip
     names = [name for name, _ in found]
-    assert found[0] == ("FROM", "python:3.12-slim")
+    bases = [text for name, text in found if name == "FROM"]
+    assert bases == ["python:3.12-slim AS build", "python:3.12-slim"]
     assert names.index("RUN") < names.index("USER") < names.index("ENTRYPOINT")
-    given = dict(found)
+    given = dict(found)  # Of the last stage, where both have one.
     assert re.fullmatch(r"[1-9]\d*", given["USER"])
     assert f"--uid {given['USER']} " in given["RUN"]
     assert "PIP_NO_CACHE_DIR=1" in given["ENV"]
-    assert json.loads(given["ENTRYPOINT"])[:2] == ["python", "tools/serve.py"]
+    assert json.loads(given["ENTRYPOINT"])[:2] == ["mobilenets", "serve"]
     assert given["EXPOSE"] == "8000"
     assert json.loads(given["HEALTHCHECK"].partition("CMD ")[2])[:2] == ["python", "-c"]
-    copied = [text.split() for name, text in found if name == "COPY"]
-    assert [source for source, _ in copied] == ["pyproject.toml", *PACKAGES]
-    assert all(source == target or target == "./" for source, target in copied)
+    files, *folders, wheel = [text.split() for name, text in found if name == "COPY"]
+    assert files == ["LICENSE", "README.md", "pyproject.toml", "setup.py", "./"]
+    assert folders == [[package, package] for package in PACKAGES]
+    assert wheel == ["--from=build", "/wheels", "/wheels"]
     kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
-    assert {line[1:] for line in kept if line.startswith("!")} == {one for one, _ in copied}
+    assert {line[1:] for line in kept if line.startswith("!")} == {*files[:-1], *PACKAGES}
 
 
 def needed(extras: tuple[str, ...]) -> Iterator[str]:
-    """Packages of the extras, and what they need here, each once."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    listed = tomllib.loads(text)["project"]["optional-dependencies"]
-    waiting = [Requirement(one) for name in extras for one in listed[name]]
+    """Packages of the project with extras, and what they need here, each once."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = [project["optional-dependencies"][name] for name in extras]
+    waiting = [Requirement(one) for part in (project["dependencies"], *listed) for one in part]
     seen: set[str] = set()
     while waiting:
         one = waiting.pop()
@@ -71,7 +73,7 @@ def test_its_command_runs_with_what_it_installs(exports: Exports, tmp_path: Path
     for folder in (packages, app, models):
         folder.mkdir()
     names = sorted(needed(EXTRAS))
-    assert not {"torch", "scipy", "matplotlib", "onnx", "tqdm"} & set(names)
+    assert not {"torch", "scipy", "matplotlib", "onnx"} & set(names)
     for name in names:
         files = distribution(name).files or ()
         tops = {file.parts[0] for file in files} - {"..", "__pycache__"}
@@ -81,8 +83,7 @@ def test_its_command_runs_with_what_it_installs(exports: Exports, tmp_path: Path
                 (packages / top).symlink_to(target)
     (models / "model.onnx").write_bytes(exports.file("classifier").read_bytes())
     copy_into(app)
-    reply = serve_and_ask(
-        [sys.executable, "-S"], app, models, {"PYTHONPATH": str(packages), "PATH": ""}
-    )
+    program = [sys.executable, "-S", "-m", "mobilenet_suite"]
+    reply = serve_and_ask(program, app, models, {"PYTHONPATH": str(packages), "PATH": ""})
     assert reply["application"] == "classification"
     assert reply["model"] == str(models / "model.onnx")

@@ -16,7 +16,7 @@ from tests.house import ROOT
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What the page calls the small models.
 _RUNS = {"detector": "ssd", "places": "places", "attributes": "attributes", "faces": "faces"}
-_TRAINS = "tools.library"
+_TRAINS = "import evaluate, export, train"
 
 
 def programs() -> list[str]:

@@ -94,6 +94,26 @@ def test_docstrings_are_plain(package: str) -> None:
     assert not found, "\n".join(found)
 
 
+def _messages(file: Path) -> str:
+    """Strings of several words that are no docstrings: what programs print."""
+    tree = tree_of(file)
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and id(node) not in docs
+        if isinstance(node.value, str) and " " in node.value.strip()
+    ]
+    return "\n".join(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", CLEAN)
+def test_messages_are_plain(package: str) -> None:
+    found = [f"{file}: {what}" for file in sources(package) for what in _retired(_messages(file))]
+    assert not found, "\n".join(found)
+
+
 def test_odd_words_are_found_in_docstrings() -> None:
     text = "Takes ``photos``.\n\n    Args:\n        photos: Of the set.\n        b: A told photo."
     assert [found.split(":")[0] for found in _odd_words(text)] == ["'told'", "'photo'", "photos"]

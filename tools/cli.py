@@ -10,6 +10,7 @@ import errno
 import io
 import json
 import os
+import re
 import shlex
 import sys
 import threading
@@ -37,8 +38,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 Config = TypeVar("Config")
 DONE, FAULT, BAD_INPUT = 0, 1, 2
-# How each command that is shown begins.
-TOOLS = "tools/"
+# The program that an installation has; its commands are the tools.
+PROGRAM = "mobilenets"
+_FOLDER = "tools/"
 _call: ContextVar[str] = ContextVar("call", default="")
 _USUAL_COLUMNS = 80
 _ROOT = Path(__file__).resolve().parent.parent
@@ -131,8 +133,9 @@ def _as_shown(
     """
     for bar in _open_bars():
         bar.clear()
-    is_ours = _ROOT in Path(filename).resolve().parents and "site-packages" not in filename
-    if category is UserWarning and is_ours:
+    file = Path(filename).resolve()
+    inside = file.relative_to(_ROOT).parts if _ROOT in file.parents else ("site-packages",)
+    if category is UserWarning and "site-packages" not in inside:
         return shown(f"warning: {message}\n")
     return shown(_PLAIN_WARNING(message, category, filename, lineno, line))
 
@@ -171,7 +174,23 @@ def explain(error: Exception) -> tuple[int, str]:
         )
     if name in ("InterruptedRun", "FloatingPointError"):
         return FAULT, str(error)
+    if isinstance(error, ModuleNotFoundError) and (extra := _extra_of(error.name or "")):
+        missing = f"{error.name} is not installed, which {called_name()} needs here"
+        return BAD_INPUT, f"{missing}: pip install 'mobilenet-suite[{extra}]'"
     return FAULT, ""
+
+
+def _extra_of(module: str) -> str | None:
+    """The extra that installs a module, by the project's metadata: of several the first."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        needed = requires("mobilenet-suite") or []
+    except PackageNotFoundError:  # A checkout that is not installed.
+        return None
+    found = (re.match(r"([\w-]+).*\bextra == ['\"]([\w-]+)", one) for one in reversed(needed))
+    extras = {one[1].replace("-", "_"): one[2] for one in found if one}
+    return extras.get(module.partition(".")[0])
 
 
 def _stop(text: str, status: int) -> None:
@@ -186,7 +205,39 @@ def _stop(text: str, status: int) -> None:
 
 def shown_command() -> str:
     """The command line as typed, beginning with the tool's name; or the call of a program."""
-    return _call.get() or shlex.join([f"{TOOLS}{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    if call := _call.get():
+        return call
+    return shlex.join([*called_name().split(" "), *sys.argv[1:]])
+
+
+def is_command_line(text: str) -> bool:
+    """Whether a text of :func:`shown_command` was typed, and is not the call of a program."""
+    return text.startswith((_FOLDER, f"{PROGRAM} "))
+
+
+def called_name() -> str:
+    """The name by which the tool that runs was called."""
+    return sys.argv[0] if _is_program() else command(Path(sys.argv[0]).stem)
+
+
+def command(tool: str) -> str:
+    """How a tool is called: as a file of the checkout, or as a command of the program.
+
+    The latter if the program was called, and if this package is installed below another one, so
+    that no folder ``tools`` is at hand.
+    """
+    if _is_program() or "." in (__package__ or ""):
+        return f"{PROGRAM} {command_name(tool)}"
+    return f"{_FOLDER}{tool}.py"
+
+
+def command_name(tool: str) -> str:
+    """The command of the program that a tool is: ``train-det``."""
+    return tool.replace("_", "-")
+
+
+def _is_program() -> bool:
+    return re.fullmatch(rf"{PROGRAM} [a-z-]+", sys.argv[0]) is not None
 
 
 @contextmanager

@@ -4,24 +4,13 @@
 from __future__ import annotations
 
 from configs.serve import Serve
-from datasets.errors import InputError
 from tools import cli
-
-# What the extra "serve" installs.
-NEEDED = ("fastapi", "h11", "prometheus_client", "python_multipart", "uvicorn")
 
 
 def main() -> None:
     """Open models, serve until Ctrl-C or SIGTERM, and close."""
     config = cli.parse(Serve)
-    try:
-        from tools.service.opening import open_service
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in NEEDED:
-            raise
-        raise InputError(
-            f"tools/serve.py needs {error.name}: pip install 'mobilenet-suite[serve]'"
-        ) from error
+    from tools.service.opening import open_service
 
     service, shelf = open_service(config)
     rows = shelf.describe()

@@ -83,7 +83,7 @@ def resolve(
     missing = [field.name for field in fields(PartialFlavour) if field.name not in known]
     if missing:
         flags = ", ".join(f"{_flag(field)} {_HINTS[field]}" for field in missing)
-        raise InputError(f"{name}: nothing in this file tells its conventions; give {flags}")
+        raise InputError(f"{name}: this file states none of its conventions; give {flags}")
     network = {field: known.pop(field) for field in _OF_NETWORK}
     return Flavour(**network, input=InputSpec(**known))  # type: ignore[arg-type]
 
@@ -99,7 +99,7 @@ def assumed_input(stated: PartialFlavour, usual: PartialFlavour, given: PartialF
         return ""
     low, high = -mean[0] / std[0], (1 - mean[0]) / std[0]
     return (
-        f"input: values in {low:g}..{high:g} are assumed, for the file does not tell (--mean "
+        f"input: values in {low:g}..{high:g} are assumed, because the file states none (--mean "
         f"{_shown(mean)} --std {_shown(std)}); for 0..1 give --mean 0 0 0 --std 1 1 1, for 0..255 "
         "--mean 0 0 0 --std .0039216 .0039216 .0039216"
     )

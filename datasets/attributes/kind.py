@@ -34,7 +34,7 @@ def _examine(
     beside = joined(part for part in there if part != split) if split != "all" else ""
     checkup = checkup.with_part(options.tell(path, split, there), split, beside or None)
     odd = misnamed(path) if whole.data.format == "utkface" else []
-    told = f"{len(odd)}, which tell no age, gender and ethnicity: {first_of(odd)}"
+    told = f"{len(odd)}, which state no age, gender and ethnicity: {first_of(odd)}"
     kind = "names that do not fit"
     return checkup.with_findings([Finding(kind, "dropped", str(path), None, told)] if odd else [])
 

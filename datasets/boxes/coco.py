@@ -176,7 +176,7 @@ def _of_fields(root: Path, part: Part) -> DetectionData:
     position = {key: index for index, key in enumerate(keys)}
     if len(position) < len(images):
         twice, _ = Counter(keys).most_common(1)[0]
-        raise InputError(f"{file}: image id {twice} occurs twice; its boxes cannot be told apart")
+        raise InputError(f"{file}: image id {twice} occurs twice; which boxes are whose?")
     names = [image.text("file_name") for image in images]
     sizes = [(image.whole("width"), image.whole("height")) for image in images]
     owners, used = _references(annotations, position)

@@ -46,7 +46,7 @@ def _doubt(path: Path) -> str:
     told, pictures = count_described(path)
     if not told or 3 * told >= pictures:
         return ""
-    return f"{found.claim.evidence}; such files tell of {told} of {pictures} images"
+    return f"{found.claim.evidence}; such files describe {told} of {pictures} images"
 
 
 def _hints(options: CheckOptions) -> Hints:

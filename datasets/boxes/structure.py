@@ -219,6 +219,6 @@ def hold_out(whole: DetectionData, split: str) -> DetectionData:
         InputError: If there are fewer than two images.
     """
     if len(whole) < 2:
-        raise InputError(f"{whole.root}: {len(whole)} images cannot be parted into two sides")
+        raise InputError(f"{whole.root}: {len(whole)} images cannot be split in two")
     held = held_out(path_shares(whole.files.tolist(), whole.root))
     return whole.select(held if split == "val" else ~held, np.ones(len(whole.boxes), np.bool_))

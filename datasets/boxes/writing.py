@@ -149,7 +149,7 @@ def _usable(data: DetectionData, split: str, notes: list[str]) -> DetectionData:
     finite = np.asarray(np.isfinite(data.boxes).all(axis=1), np.bool_)
     for which, why in (
         (~there, "whose file is missing"),
-        (there & ~sized, "which cannot be read, and nothing tells their size"),
+        (there & ~sized, "which cannot be read, and nothing states their size"),
     ):
         if names := data.files[which].tolist():
             notes.append(f"{split}: {len(names)} images left out, {why}: {first_of(names)}")

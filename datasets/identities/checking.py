@@ -175,7 +175,11 @@ def _check_identities(data: FaceData, findings: list[Finding], *, compared: bool
     root, names = str(data.root), np.array(data.classes.names)
     for kind, count, say in (
         ("identities without an image", 0, "none that can be used"),
-        ("identities of one image", 1, "a single one: they are told from others, never known"),
+        (
+            "identities of one image",
+            1,
+            "a single one: they are compared, never recognised",
+        ),
     ):
         chosen = names[data.counts == count].tolist()
         if chosen:

@@ -86,7 +86,7 @@ def read_pairs(file: Path, data: FaceData) -> FacePairs:
     wanted = 2 * each * num_folds
     if len(rows) - 1 != wanted:
         raise InputError(
-            f"{file}: holds {len(rows) - 1} pairs, but its first line tells of {wanted}"
+            f"{file}: holds {len(rows) - 1} pairs, but its first line states {wanted}"
         )
     places = _by_name(data)
     ends = [_photos(file, number, words, places) for number, words in rows[1:]]

@@ -71,7 +71,7 @@ def open_faces(
         return _open_parted(path, split, parts, fold)
     if split == "test":
         raise InputError(
-            f"{path}: has no part to test on, as it is not parted into folders of people; --split "
+            f"{path}: has no part to test on, as it is not split into folders of people; --split "
             "val takes its pairs or a fifth of its people"
         )
     everything = _open_whole(path)
@@ -210,9 +210,7 @@ def _open_whole(path: Path) -> FaceData:
         # LFWA has LFW's folders, one for each person, beside its list or in a separate folder.
         people = len(folders) > 1 and (path / lfwa.ATTRIBUTE_FILE).is_file()
         if not people and (told := attribute_list(path)) and not (path / PAIRS_NAME).is_file():
-            raise NotRecognised(
-                path, f"its folders are no people: {told.name} tells of attributes"
-            )
+            raise NotRecognised(path, f"its folders are no people: {told.name} lists attributes")
         return read_faces(path)
     raise NotRecognised(path, f"not recognised as face data. It should be {LAYOUTS}")
 

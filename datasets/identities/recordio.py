@@ -86,7 +86,7 @@ class RecordFile:
         count, label, _, _ = _IMAGE_HEAD.unpack_from(data)
         start = _IMAGE_HEAD.size
         if len(data) < start + 4 * count:
-            raise self._damaged(key, f"has not the {count} labels that it tells of")
+            raise self._damaged(key, f"has not the {count} labels that it states")
         labels = struct.unpack_from(f"<{count}f", data, start) if count else (label,)
         if not all(map(math.isfinite, labels)):
             raise self._damaged(key, f"has labels {labels}")
@@ -171,7 +171,7 @@ def _by_ranges(archive: RecordFile) -> tuple[list[int], list[str]]:
         first, end = int(span[0]), int(span[-1])
         if not 0 <= first <= end <= known[-1] + 1:
             raise InputError(
-                f"{archive.path}: record {key} tells of images from {first:.6g} to {end:.6g}, "
+                f"{archive.path}: record {key} states images from {first:.6g} to {end:.6g}, "
                 f"but the index ends at {known[-1]}; the archive is damaged"
             )
         found = known[bisect_left(known, first) : bisect_left(known, end)]

@@ -100,7 +100,7 @@ def _read_csv(file: Path) -> Rows:
         return [row for rows in read_rows(file).values() for row in rows]
     if class_folders(file.parent):
         return []
-    raise InputError(f"{file}: no column 'label' tells the class of each image")
+    raise InputError(f"{file}: has no column 'label' with the class of each image")
 
 
 def _label(row: Fields, key: str) -> str:

@@ -152,7 +152,7 @@ def _refuse_sets(path: Path, parts: dict[str, Part]) -> None:
     if part.where != path:
         return
     if told := attribute_list(path):
-        raise NotRecognised(path, f"its folders are no classes: {told.name} tells of attributes")
+        raise NotRecognised(path, f"its folders are no classes: {told.name} lists attributes")
     classes = [path / name for name in part.order if is_folder(path / name)]
     others = [reader.find_splits for reader in READERS.values() if reader is not folders]
     sets = sets_within(classes, others)

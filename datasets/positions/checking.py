@@ -71,7 +71,7 @@ def _explain(photo: LeftOut) -> Finding:
             detail += "; are they swapped?" if _is_swapped(photo.lat, photo.lng) else ""
     elif photo.reason == NOWHERE:
         of_list = photo.where != photo.photo
-        detail = "no latitude or no longitude" if of_list else "no GPS tags that tell one"
+        detail = "no latitude or no longitude" if of_list else "no GPS tags with one"
     elif photo.reason == UNREADABLE:
         detail = "not an image whose tags can be read"
     return Finding(kind, "dropped", photo.where, None, detail)

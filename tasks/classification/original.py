@@ -45,7 +45,7 @@ class LiteRtClassifier(nn.Module):
             raise InputError(f"{path}: has no classifier, only a body, which answers no images")
         if network.stated.mean is None:
             raise InputError(
-                f"{path}: takes floats and does not tell in what range: bring it in with "
+                f"{path}: takes floats and does not state in what range: bring it in with "
                 "tools/import_weights.py --mean R G B --std R G B, which compares the two"
             )
         imported = import_network(network, labels=labels)

@@ -45,7 +45,7 @@ def prune_classifier(path: Path, alpha: float, command: str) -> Pruned:
         raise InputError(f"{path}: {wide.spec.backbone} has no widths; only mobilenet_v1 has")
     if card.folded:
         raise InputError(
-            f"{path}: its source had folded batch norm away, by which channels are judged; "
+            f"{path}: its source had folded batch norm away, by which channels are ranked; "
             "fine-tune it first (tools/train_cls.py --weights), which measures it anew"
         )
     rows, bias = (wide.get_parameter(name) for name in class_rows(wide.body))

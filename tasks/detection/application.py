@@ -68,7 +68,7 @@ DETECTION = PhotoApplication(
         "scores": "(K,) float32 in 0..1",
         "labels": "(K,) int64 from 1; a label of 0 is padding",
     },
-    network=network_of("tasks.detection.network"),
+    network=network_of(f"{__package__}.network"),
     answers=_answers,
     answer=BoxAnswer,
     schema=SCHEMA,

@@ -199,7 +199,7 @@ def _read(path: Path, graph: Any) -> _Parts:
             found = " and ".join(f"{len(row.convs[k].weight)}" for k in (one, other))
             raise InputError(
                 f"{path}: the predictors of map {level} have {found} outputs: which of them has "
-                f"the {wide} of its boxes cannot be told"
+                f"the {wide} of its boxes is unknown"
             )
         pairs.append((fits[0], one + other - fits[0]))
     return _Parts(

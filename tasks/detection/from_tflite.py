@@ -123,7 +123,7 @@ def _post(source: TfliteModel) -> PostSpec:
     if found != CODER_WEIGHTS:
         raise InputError(f"{source.path}: box coder {found}; ours is {CODER_WEIGHTS}")
     if "nms_iou_threshold" not in source.options:
-        raise InputError(f"{source.path}: its post-processing tells no nms_iou_threshold")
+        raise InputError(f"{source.path}: its post-processing states no nms_iou_threshold")
     return PostSpec(nms_iou=round(float(source.options["nms_iou_threshold"]), 6))
 
 

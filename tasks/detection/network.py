@@ -44,7 +44,7 @@ def _decode(
     model: Detector, _card: Card, raw: Detections, frame: Tensor | None
 ) -> dict[str, Tensor]:
     """Boxes in pixels of the image; a box in the padding alone becomes empty."""
-    assert frame is not None, "boxes are told in pixels of the image, whose size is needed"
+    assert frame is not None, "boxes are given in pixels of the image, whose size is needed"
     boxes, scores, labels = raw
     scale = frame.amax(dim=-1, keepdim=True) if model.spec.keep_aspect else frame
     boxes = torch.minimum(boxes * scale, frame)

@@ -88,5 +88,6 @@ class DistillSpec:
                 shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
                 raise InputError(
                     f"--{flag_of(field.name)} {shown} does nothing beside a teacher that "
-                    "tells all: leave it out, or learn from labels as well by --distill-weight .5"
+                    "gives all of them: leave it out, or learn from labels as well by "
+                    "--distill-weight .5"
                 )

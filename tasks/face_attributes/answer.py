@@ -77,7 +77,7 @@ class AttributeAnswers:
         return Reply(
             self.draw(for_screen(image), answer),
             ", ".join(answer.seen) or "None",
-            f"of {len(answer.names)} attributes, as far as an image tells",
+            f"of {len(answer.names)} attributes, as far as an image shows",
             (Column("attribute"), Column("probability", "share"), Column("answer")),
             list(zip(answer.names, answer.probabilities, told, strict=True)),
         )

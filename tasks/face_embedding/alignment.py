@@ -15,7 +15,7 @@ def alignment_of(card: Card, path: Path) -> str:
     """Alignment that a network needs. Raises InputError if the card does not state it."""
     found = card.model.get(ALIGNMENT)
     if not isinstance(found, str):
-        raise InputError(f"{path}: the card does not tell how faces must stand for these weights")
+        raise InputError(f"{path}: the card does not state how faces must stand for these weights")
     return found
 
 

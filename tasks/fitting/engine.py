@@ -187,6 +187,7 @@ def make_trainer(
         raise InputError(
             "--sync-bn is for several processes on GPUs: start them with torchrun, or leave it out"
         )
+    torch.utils.deterministic.fill_uninitialized_memory = False  # Nobody reads such memory.
     strategy = "auto"
     if rank_and_world()[1] > 1:  # A body that is held for a while has no gradients to share.
         strategy = "ddp_find_unused_parameters_true" if spec.frozen_epochs else "ddp"
@@ -201,6 +202,9 @@ def make_trainer(
         check_val_every_n_epoch=spec.eval_every,
         gradient_clip_val=spec.clip_norm or None,
         accumulate_grad_batches=spec.accumulate,
+        # A run is repeated and resumed exactly; on GPUs a warning names each operator that has no
+        # such form.
+        deterministic="warn" if device == "cuda" else None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_model_summary=False,

@@ -34,7 +34,7 @@ MEANINGS = {
     "median_km": "half of the answers are nearer than this",
     "geoscore": "mean of 5000 exp(-km / 1492.7), 5000 at best",
     "cell": "share of images whose most likely cell is the right one",
-    "coverage": "share of images whose cell is in the region that is told",
+    "coverage": "share of images whose cell is in the region of the answer",
     "region_cells": "cells of the region, median",
     "region_km": "how far the region reaches from the answer, median",
     "answered": "share of images that were answered, not abstained from; the above are of these",
@@ -253,7 +253,7 @@ def few_note(score: Score) -> str:
     widest = max(metrics[f"km{r}_high"] - metrics[f"km{r}_low"] for r in RADII_KM)
     return (
         f"Only {count} images: the intervals are wide, up to {100 * widest:.0f} points from end "
-        "to end. Two models whose intervals overlap are not told apart by these images."
+        "to end. Two models whose intervals overlap are not distinguished by these images."
     )
 
 

@@ -13,7 +13,7 @@ from tasks.reporting.skeleton import Curves, Report
 
 _COST_NOTE = (
     "One image; times are medians on the CPU, all measured in turn in one process. The first "
-    "head's network is the measure: what one answer costs."
+    "head's network is the reference: what one answer costs."
 )
 # Parts of a cost, in the order of the tables.
 _COMPARED = ("together", "separate", "one")

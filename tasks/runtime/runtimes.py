@@ -68,7 +68,7 @@ def _session(module: str, name: str) -> Opens:
     """What opens a runtime's graphs; it is imported once it is asked for."""
 
     def opens(path: Path, threads: int | None) -> Session:
-        session: Session = getattr(import_module(f"tasks.runtime.{module}"), name)(path, threads)
+        session: Session = getattr(import_module(f".{module}", __package__), name)(path, threads)
         return session
 
     return opens

@@ -88,7 +88,7 @@ def squares_of(facts: Mapping[str, Any], path: Path) -> dict[str, Square]:
                 raise InputError(f"size {one.size}, crop {one.crop}")
         return found
     except (AttributeError, TypeError, InputError) as error:
-        raise InputError(f"{path}: tells not how images are prepared ({error})") from error
+        raise InputError(f"{path}: does not state how images are prepared ({error})") from error
 
 
 def boxes_on_photo(row: Answer, squares: Mapping[str, Square], photo: Image) -> Answer:

@@ -235,7 +235,7 @@ def _refuse_damage(state: dict[str, Tensor], metadata: dict[str, str], file: Pat
     found = digest_of(state, metadata[_KEY])
     if found != told:
         raise InputError(
-            f"{file}: damaged: its card tells digest {told[:12]}, but its tensors and card have "
+            f"{file}: damaged: its card states digest {told[:12]}, but its tensors and card have "
             f"{found[:12]}: something changed since it was written; copy or train it again"
         )
 

@@ -23,7 +23,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import numpy as np
 from PIL import Image
@@ -163,19 +163,23 @@ def measured(command: Sequence[object]) -> Cost:
     """Run a process and look at its memory meanwhile."""
     before, start = os.times(), time.perf_counter()
     seen: list[tuple[float, float]] = []
-    with subprocess.Popen(
-        [*map(str, command)],
-        cwd=ROOT,
-        env=_ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    ) as process:
+    # Progress goes to a file: a pipe that nobody reads would fill up and stop the process.
+    with (
+        TemporaryFile() as messages,
+        subprocess.Popen(
+            [*map(str, command)],
+            cwd=ROOT,
+            env=_ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=messages,
+        ) as process,
+    ):
         while process.poll() is None:
             seen.append((time.perf_counter() - start, rss_of(process.pid)))
             time.sleep(0.1)
         if process.returncode:
-            assert process.stderr is not None
-            raise SystemExit(process.stderr.read().decode()[-3000:])
+            messages.seek(0)
+            raise SystemExit(messages.read().decode()[-3000:])
     seconds, after = time.perf_counter() - start, os.times()
     cores = sum(after[2:4]) - sum(before[2:4])
     there = [(when, size) for when, size in seen if size]

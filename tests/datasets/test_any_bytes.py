@@ -201,7 +201,7 @@ def test_spans_end_where_the_archive_ends(tmp_path: Path) -> None:
     far = data.replace(struct.pack("<2f", 1, 2), struct.pack("<2f", 0, 1e30), 1)
     assert far != data
     (tmp_path / "a.rec").write_bytes(far)
-    with pytest.raises(InputError, match=r"a\.rec: record 3 tells of images from 0 to 1e\+30"):
+    with pytest.raises(InputError, match=r"a\.rec: record 3 states images from 0 to 1e\+30"):
         read_records(tmp_path / "a.rec")
 
 

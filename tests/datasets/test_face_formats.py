@@ -100,7 +100,7 @@ def test_a_fold_counts_or_is_refused(people: Path, tmp_path: Path) -> None:
     ("head", "lines", "message"),
     [
         ("3 1", (*FOLDS[:-1], "E_Person 2 F_Person 9"), "line 7: its image F_Person_0009 is not"),
-        ("3 1", FOLDS[:-1], "holds 5 pairs, but its first line tells of 6"),
+        ("3 1", FOLDS[:-1], "holds 5 pairs, but its first line states 6"),
         ("3 1", (FOLDS[0], FOLDS[0], *FOLDS[2:]), "fold 1 has not 1 pairs of one person"),
         ("3 1", ("A_Person 1", *FOLDS[1:]), "line 2: neither name, number, number nor"),
         ("folds", FOLDS, "line 1: no number of folds"),

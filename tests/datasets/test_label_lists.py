@@ -279,7 +279,7 @@ def test_lists_of_parts_and_people_are_none_of_classes(tmp_path: Path) -> None:
     """As CelebA has them."""
     write_celeba(tmp_path, people=(1, 2, 3, 1, 2, 3))
     assert text_list.find_splits(tmp_path) == {}
-    with pytest.raises(ValueError, match=r"no classes: list_attr_celeba.txt tells of attributes"):
+    with pytest.raises(ValueError, match=r"no classes: list_attr_celeba.txt lists attributes"):
         recognise_labelled(tmp_path)
 
 

@@ -204,7 +204,7 @@ def test_odd_pictures_are_told_as_what_they_are(tmp_path: Path, target: str) -> 
     made = replace(data, boxes=boxes, sizes=sizes)
     written, back = write(target, {"train": made}, tmp_path / "out")
     notes = "\n".join(written.notes)
-    assert "train: 1 images left out, which cannot be read, and nothing tells" in notes
+    assert "train: 1 images left out, which cannot be read, and nothing states" in notes
     assert "1 images are damaged or of no kind that is read" in notes
     assert str(damaged) in notes
     assert f"stay as annotated: {other} (50x40 pixels, annotated as (16, 24))" in notes

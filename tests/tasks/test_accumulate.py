@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from datasets.errors import InputError
 from tasks.fitting.base import Task
-from tasks.fitting.engine import fit, lightning_precision
+from tasks.fitting.engine import fit, lightning_precision, make_trainer
 from tasks.fitting.spec import FitSpec
 from tasks.fitting.stopwatch import Stopwatch
 
@@ -104,3 +104,12 @@ def test_formats_of_each_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lightning_precision("fp32", "cuda") == "32-true"
     with pytest.raises(InputError, match="--precision fp16: needs an NVIDIA GPU; cpu takes"):
         lightning_precision("fp16", "cpu")
+
+
+def test_gpus_add_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As resuming exactly needs; the CPU does so anyway."""
+    monkeypatch.setattr("tasks.fitting.engine.pl.Trainer", lambda **options: options)
+    spec = FitSpec(epochs=1, batch_size=2)
+    for device, found in (("cuda", "warn"), ("cpu", None)):
+        made: Any = make_trainer(spec, device)
+        assert (made["accelerator"], made["deterministic"]) == (device, found)

@@ -218,7 +218,7 @@ def test_a_changed_weight_is_told_with_both_digests(tmp_path: Path) -> None:
     whole = bytearray(file.read_bytes())
     whole[-1] ^= 1
     file.write_bytes(whole)
-    told = r"its card tells digest \w{12}, but its tensors and card have \w{12}"
+    told = r"its card states digest \w{12}, but its tensors and card have \w{12}"
     with pytest.raises(ValueError, match=f"{re.escape(str(file))}: damaged: {told}"):
         load_weights(file)
     read_card(file)  # Which looks at no tensor.

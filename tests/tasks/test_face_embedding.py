@@ -164,7 +164,7 @@ def test_weights_come_back_with_their_alignment(tmp_path: Path) -> None:
         refuse_other_alignment(card, path, "none", "data")
     plain = replace(card, model=SMALL.to_json())
     save_weights(path, model.state_dict(), plain)
-    with pytest.raises(ValueError, match=r"does not tell how faces must stand"):
+    with pytest.raises(ValueError, match=r"does not state how faces must stand"):
         open_network(path, FACE_EMBEDDING)
 
 

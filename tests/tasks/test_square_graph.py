@@ -189,7 +189,7 @@ def test_boxes_return_to_the_photo(exports: Exports) -> None:
     assert found["labels"].tolist() == [2]
     _, found = answered(keep_aspect=False)
     np.testing.assert_allclose(found["boxes"], [[0, 0, 50, 20], [0, 36, 100, 40]])
-    with pytest.raises(ValueError, match=r"a\.onnx: tells not how images are prepared"):
+    with pytest.raises(ValueError, match=r"a\.onnx: does not state how images are prepared"):
         answered(shape=3)
 
 

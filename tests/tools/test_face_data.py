@@ -92,9 +92,9 @@ def test_of_the_training_data_what_was_left_out(
 def test_of_other_data_everything(lfw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = TrainedOn("elsewhere", 10, digest_of(["Q"]))
     assert measure(lfw, told)[1:] == ((0, 1, 2, 3, 4), "")
-    assert "do not tell" not in capsys.readouterr().err
+    assert "do not state" not in capsys.readouterr().err
     assert measure(lfw, None)[1:] == ((0, 1, 2, 3, 4), "")
-    assert "the weights do not tell whom they were trained on" in capsys.readouterr().err
+    assert "the weights do not state whom they were trained on" in capsys.readouterr().err
     # Trained on all of it, but for people of a --val that is not named here.
     told = TrainedOn(str(lfw), None, digest_of(["P_00"]))
     assert measure(lfw, told)[2].startswith("10 of the 10 people are in the data")

@@ -263,7 +263,7 @@ def test_what_is_no_original_classifier_says_why(tool: Tool, tmp_path: Path) -> 
     source = tmp_path / "c.tflite"
     write_classifier(source, quantised=False)
     answer = tool("evaluate", source, "--data", data)
-    expect(answer, str(source), "takes floats and does not tell in what range", "--mean R G B")
+    expect(answer, str(source), "takes floats and does not state in what range", "--mean R G B")
     write_classifier(source, headless=True)
     expect(tool("evaluate", source, "--data", data), "only a body, which answers no images")
     expect(tool("evaluate", tmp_path / "gone.tflite", "--data", data), "no such file")

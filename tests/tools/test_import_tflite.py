@@ -64,7 +64,7 @@ def test_a_float_classifier_equals_its_original(tool: Tool, tmp_path: Path) -> N
     pytest.importorskip("ai_edge_litert")
     source, out = tmp_path / "f.tflite", tmp_path / "f.safetensors"
     write_classifier(source, quantised=False)
-    asked = "nothing in this file tells its conventions; give --mean R G B, --std R G B"
+    asked = "this file states none of its conventions; give --mean R G B, --std R G B"
     expect(tool("import_weights", source, "--out", out), f"f.tflite: {asked}")
     flags = ("--mean", 0, 0, 0, "--std", 1, 1, 1, "--crop", 1)
     status, text, err = tool("import_weights", source, *flags, "--out", out, "--json")

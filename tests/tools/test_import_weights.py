@@ -126,7 +126,7 @@ def test_a_float_classifier_equals_its_original(
     source, out = real_data / "weights/vww_96_float.tflite", tmp_path / "vww.safetensors"
     expect(
         tool("import_weights", source, "--out", out),
-        "vww_96_float.tflite: nothing in this file tells its conventions; give --mean R G B, "
+        "vww_96_float.tflite: this file states none of its conventions; give --mean R G B, "
         "--std R G B",
     )
     flags = ("--mean", 0, 0, 0, "--std", 1, 1, 1, "--crop", 1)

@@ -116,7 +116,7 @@ class Watched:
 
     def picture_width(self) -> int:
         """Of the drawn answer, in its own pixels; 0 while it is not shown."""
-        picture = self.page.locator("#picture")
+        picture = self.page.locator("#drawing")
         picture.evaluate(DECODED)
         assert picture.is_visible()
         return int(picture.evaluate("picture => picture.naturalWidth"))
@@ -143,7 +143,7 @@ def test_a_dropped_photo_is_answered(watched: Watched, task: str) -> None:
     watched.drop(*files)
     watched.wait("answered")
     assert watched.picture_width() >= 400
-    summary, alternative = watched.text("#summary"), page.get_attribute("#picture", "alt")
+    summary, alternative = watched.text("#summary"), page.get_attribute("#drawing", "alt")
     assert summary
     assert alternative is not None
     assert alternative.startswith(summary)
@@ -167,7 +167,7 @@ def test_a_photo_is_asked_about_again_with_another_model(watched: Watched) -> No
     assert "confidence" in watched.text("#detail")
     watched.page.get_by_role("combobox", name="Task").select_option("Faces")
     watched.wait("empty")
-    assert "Two photos" in watched.text("#status")
+    assert "Two images" in watched.text("#status")
     assert not watched.page.locator("#answer").is_visible()
 
 
@@ -212,8 +212,8 @@ def test_the_webcam_is_watched_until_it_is_stopped(watched: Watched) -> None:
     page.get_by_role("button", name="Use the webcam").click()
     watched.wait("live")
     assert watched.picture_width() >= 640
-    first = page.get_attribute("#picture", "src") or ""
-    expect(page.locator("#picture")).not_to_have_attribute("src", first, timeout=WAIT)
+    first = page.get_attribute("#drawing", "src") or ""
+    expect(page.locator("#drawing")).not_to_have_attribute("src", first, timeout=WAIT)
     assert f"640 {TIMES} 480" in watched.text("#size")
     page.get_by_role("combobox", name="Task").select_option("Objects")
     watched.sees("#numbers", "height")

@@ -19,6 +19,7 @@ from datasets.images import save_image
 from tasks.detection.spec import PostSpec
 from tasks.export.litert.writer import write_litert
 from tasks.flag_values import flag_of
+from tasks.loading import load
 from tasks.multitask.spec import HEADS
 from tasks.runtime.open import is_export, open_export, read_card
 from tasks.runtime.runtimes import RUNTIMES, Runtime, runtime_named, runtime_of
@@ -116,8 +117,10 @@ def test_the_table_of_applications_and_targets(
     assert read_card(file) == source.card
     assert exported.takes_squares == target_named(target).square
     images = photos()
+    answers = load(file, threads=1)(images)
+    assert [one.to_dict() for one in answers], "as in a program of three lines"
     differences = source.differences(
-        images, exported(images), resized=True, ready=exported.takes_squares
+        images, [one.outputs for one in answers], resized=True, ready=exported.takes_squares
     )
     exact = exported.takes_squares or source.short_side is None
     assert max(differences.values()) < (LIMIT if exact else RESIZED), differences

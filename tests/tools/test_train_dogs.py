@@ -160,7 +160,7 @@ def test_wrong_labels_on_purpose(sets: Path, tool: Tool, tmp_path: Path) -> None
     assert "19 of 48 labels are wrong on purpose" in err
     facts = json.loads((tmp_path / "run" / "report.json").read_text())["facts"]
     told = re.fullmatch(
-        r"19 of 48 training images, on purpose; ([\d.]+)% of them learnt by heart",
+        r"19 of 48 training images, on purpose; ([\d.]+)% of them memorised",
         facts["wrong labels"],
     )
     assert told

@@ -352,7 +352,7 @@ def test_other_formats(train: Train, people: Path, tool: Tool, tmp_path: Path) -
     data = ("--data", tmp_path / "train.rec")
     status, _, err = train("run", *data, "--val", tmp_path / "pairs.bin")
     assert status == 0, err
-    assert "does not tell who its people are" in err
+    assert "does not state who its people are" in err
     assert read_card(tmp_path / "run").model["alignment"] == "five_points"
     status, _, err = tool("evaluate", tmp_path / "run", "--data", people, "--out", tmp_path / "e")
     assert status == 2

@@ -161,13 +161,13 @@ def test_a_list_that_was_trained_on_whole_is_no_benchmark(
     for path in (odd, odd / "places.csv", file):
         whole, said = part_to_measure(path, told)
         assert whole
-        assert "learnt by heart" in said
+        assert "memorised" in said
     other = tmp_path / "other.csv"
     other.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
-    assert "learnt by heart" not in part_to_measure(other, told)[1]
+    assert "memorised" not in part_to_measure(other, told)[1]
     whole, said = part_to_measure(file, replace(card, trained_on={}))
     assert whole
-    assert "the weights do not tell what they were trained on" in said
+    assert "the weights do not state what they were trained on" in said
     with pytest.raises(ValueError, match="no such file"):
         part_to_measure(tmp_path / "gone", card)
     folder = tmp_path / "tagged"

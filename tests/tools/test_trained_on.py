@@ -89,7 +89,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
 def test_a_copy_is_known_and_no_path_is_told(case: Case, tmp_path: Path) -> None:
     root, trained_on, measured = case
     moved = shutil.copytree(root, tmp_path / "elsewhere" / "theirs")
-    for whole, said in ((False, "that was held out"), (True, "learnt by heart")):
+    for whole, said in ((False, "that was held out"), (True, "memorised")):
         told = trained_on(root, whole=whole)
         assert told.keys() == {"name", "held_out", "digest"}
         assert "/" not in json.dumps(told)
@@ -119,7 +119,7 @@ def test_older_cards_tell_a_path(case: Case, tmp_path: Path) -> None:
     assert "that was held out" in measured(root, {"path": lay, "held_out": True})[1]
     moved = shutil.copytree(root, tmp_path / "moved")
     assert "held out" not in measured(moved, {"path": lay, "held_out": True})[1]
-    assert "do not tell what they were trained on" in measured(moved, {})[1]
+    assert "do not state what they were trained on" in measured(moved, {})[1]
 
 
 def test_people_are_known_wherever_they_lie(tmp_path: Path) -> None:

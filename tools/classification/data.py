@@ -73,7 +73,7 @@ def open_data(
         raise InputError(f"{split} data: {path}: one class only; a classifier needs two or more")
     cli.say(
         f"{split} data: {len(data)} images of {len(data.classes)} classes in {len(data.shards)} "
-        "shards, as their headers tell; damaged images are left out when they are met"
+        "shards, according to their headers; damaged images are left out when they are met"
     )
     return data
 

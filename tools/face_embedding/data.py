@@ -61,7 +61,7 @@ def open_both(config: TrainEmbed, path: Path) -> tuple[FaceData, FaceData]:
         train = everyone if val.format == "bin" else without_people(everyone, val)
         left = len(everyone.classes) - len(train.classes)
         if val.format == "bin":
-            cli.say(f"note: {config.val} does not tell who its people are; some may be in {path}")
+            cli.say(f"note: {config.val} does not state who its people are; some may be in {path}")
         elif left:
             cli.say(f"left out of {path}: {left} people of {config.val}")
     train = _examine("train", _place(train, faces, size))
@@ -106,7 +106,7 @@ def open_part(
     if split == "train" and faces.fold is not None:
         raise InputError(f"--fold {faces.fold}: of pairs to test on; --split train has none")
     if told is None:
-        cli.say("note: the weights do not tell whom they were trained on; some may be measured")
+        cli.say("note: the weights do not state whom they were trained on; some may be measured")
     trained, left_out = _trained_people(path, told)
     fold = faces.fold
     if told is not None and left_out and fold is None and split != "all":

@@ -114,7 +114,7 @@ class DogsRun(ClassRun):
         share = found.compute()["metrics"]["top1"]
         text = (
             f"{len(self.wrong)} of {len(self.train)} training images, on purpose; {share:.1%} of "
-            "them learnt by heart"
+            "them memorised"
         )
         cli.say(f"wrong labels: {text}")
         return [("wrong labels", text)]

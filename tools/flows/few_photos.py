@@ -42,7 +42,7 @@ def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
         run.config = replace(config, fit=replace(config.fit, **anew))
         return run.config
     warn_of_few(run)
-    if config.command.startswith(cli.TOOLS) and not is_length_given(config.command):
+    if cli.is_command_line(config.command) and not is_length_given(config.command):
         run.config = replace(config, fit=_long_enough(run, config.fit))
     return run.config
 
@@ -66,8 +66,7 @@ def command_with_weights() -> str:
         if not skip and word.partition("=")[0] != "--preset":
             words.append(word)
         skip = word == "--preset"
-    tool = f"tools/{Path(sys.argv[0]).name}"
-    return f"{shlex.join([tool, *words])} --weights WEIGHTS"
+    return f"{shlex.join([*cli.called_name().split(' '), *words])} --weights WEIGHTS"
 
 
 def is_length_given(command: str) -> bool:

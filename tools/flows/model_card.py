@@ -14,6 +14,7 @@ from tasks.applications import application_named
 from tasks.open_model import open_model
 from tasks.reporting.tables import ABSENT
 from tasks.weights.card import Card
+from tools import cli
 from tools.flows.evaluating import model_text
 
 # Number of class names that are listed; of longer lists the first few are.
@@ -116,15 +117,15 @@ def _classes(card: Card, answers: PhotoApplication[Any] | None) -> list[str]:
 
 def _usage(application: Application, name: str) -> str:
     file = f"{name.partition('/')[2]}.safetensors"
-    lines = [f"tools/download.py {name}"]
+    lines = [f"{cli.command('download')} {name}"]
     if isinstance(application, PhotoApplication):
         more = f" {application.predict_with}" if application.predict_with else ""
         lines += [
-            f"tools/predict.py {file} photo.jpg{more}",
-            f"tools/evaluate.py {file} --data PATH",
+            f"{cli.command('predict')} {file} photo.jpg{more}",
+            f"{cli.command('evaluate')} {file} --data PATH",
         ]
     starts = application.starts or (application.train_tool,)
-    lines += [f"tools/{tool}.py --weights {file} --data PATH" for tool in starts]
+    lines += [f"{cli.command(tool)} --weights {file} --data PATH" for tool in starts]
     return "\n".join(["## Use", "", "With the MobileNet suite:", "", *(f"    {x}" for x in lines)])
 
 

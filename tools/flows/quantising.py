@@ -302,7 +302,7 @@ class _Bench:
         scores.original = self.tell("float", self.scorer.score(float_file))
         scores.tensor = self._score("naive, a scale per tensor", tensor)
         scores.channel = self._score("naive, a scale per channel", channel)
-        scores.ours = self._score("with the remedies kept", search.chosen)
+        scores.ours = self._score("with the fixes kept", search.chosen)
         if scores.drop > self.args.max_drop >= scores.original - scores.channel:
             cli.say("the naive network with a scale per channel keeps to --max-drop: it is taken")
             search.take_naive(channel)

@@ -174,7 +174,7 @@ class Results:
 
     def _write_json(self, lines: Path, file: TextIO) -> None:
         if self._application.objects is None:
-            file.write('{\n"photos": [')
+            file.write('{"photos":\n[')
             _write_list(file, rows_in(lines))
             file.write("]\n}\n")
             return

@@ -45,8 +45,8 @@ def told_files(*paths: Path | None) -> Iterator[list[Ledger]]:
             raise
         tool = photo_application(kind.task, error.path).train_tool
         raise InputError(
-            f"{error.path}: holds {kind.name}, which tools/{tool}.py trains on and "
-            f"tools/evaluate.py measures its models on; here it is {error.why}"
+            f"{error.path}: holds {kind.name}, which {cli.command(tool)} trains on and "
+            f"{cli.command('evaluate')} measures its models on; here it is {error.why}"
         ) from error
     if is_first():
         ledgers += trace.account(*(path for path in paths if path is not None))

@@ -55,7 +55,7 @@ def known_part(
     except ValueError:  # Nothing can have been held out of such data.
         return None
     if not told["held_out"]:
-        said = "on which the weights were trained: figures tell what was learnt by heart"
+        said = "on which the weights were trained: the figures show what was memorised"
         return True, f"all of {shown}, {said}"
     said = "the others have been trained on; --split all takes them too"
     return False, f"the fifth of {whose}{shown} that was held out; {said}"
@@ -64,7 +64,7 @@ def known_part(
 def doubt_of(path: Path, told: dict[str, Any]) -> str:
     """Doubt about data that is not recognised; empty if there is none."""
     if "name" not in told:
-        return "the weights do not tell what they were trained on"
+        return "the weights do not state what they were trained on"
     if told.get("name") == path.resolve().name:
         return "the weights were trained on data of that name, but not on just these"
     return ""

@@ -1,9 +1,9 @@
-// Sends photos to the server that the page came from, and shows what it answers. Nothing else.
+// Sends images to the server that the page came from, and shows what it answers. Nothing else.
 
 const get = (id) => document.getElementById(id);
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
-const TITLES = [["a photo"], ["the first photo", "the second photo"]];
+const TITLES = [["an image"], ["the first image", "the second image"]];
 const HINTS = ["or paste it, or press to choose a file", "Drop, paste or choose another one"];
 const BUSY = 503;
 const NO_TOKEN = 401;
@@ -11,7 +11,7 @@ const NO_TOKEN = 401;
 let models = [];
 let limit = 0;
 let chosen = 0;
-let photos = []; // One per slot; null where there is none yet.
+let images = []; // One per slot; null where there is none yet.
 let camera = null;
 let asked = 0;
 let running = null;
@@ -25,7 +25,7 @@ function setState(state, text) {
 function fail(text) {
   get("error").textContent = text;
   get("error").hidden = false;
-  get("answer").hidden = true; // It was of another photo.
+  get("answer").hidden = true; // It was of another image.
   setState("failed", "");
 }
 
@@ -47,17 +47,17 @@ function chooseModel() {
   const model = models[chosen];
   get("about").textContent = model.about;
   get("note").textContent = model.note;
-  if (photos.length !== model.images) makeSlots(model.images);
+  if (images.length !== model.images) makeSlots(model.images);
   get("answer").hidden = true;
   if (!camera) ask(); // The webcam's next frame asks by itself.
 }
 
-// --- Photos ------------------------------------------------------------------------------------
+// --- Images ------------------------------------------------------------------------------------
 
 function makeSlots(count) {
-  photos = Array.from({ length: count }, (_, slot) => photos[slot] ?? null);
+  images = Array.from({ length: count }, (_, slot) => images[slot] ?? null);
   get("slots").replaceChildren(
-    ...photos.map((photo, slot) => {
+    ...images.map((image, slot) => {
       const part = get("slot").content.cloneNode(true);
       const label = part.querySelector(".drop");
       part.querySelector("input").addEventListener("change", (event) => {
@@ -75,38 +75,38 @@ function makeSlots(count) {
       return part;
     }),
   );
-  photos.forEach((_, slot) => showSlot(slot));
+  images.forEach((_, slot) => showSlot(slot));
   if (camera) showCamera();
 }
 
 function showSlot(slot) {
   const label = get("slots").children[slot];
   const [thumb, video] = label.querySelectorAll(".thumb");
-  const photo = photos[slot];
+  const image = images[slot];
   if (thumb.src) URL.revokeObjectURL(thumb.src);
   thumb.removeAttribute("src");
-  thumb.hidden = !photo;
+  thumb.hidden = !image;
   video.hidden = true;
   thumb.onerror = () => { thumb.hidden = true; }; // The server says what is wrong with it.
-  if (photo) thumb.src = URL.createObjectURL(photo);
-  label.classList.toggle("filled", Boolean(photo));
+  if (image) thumb.src = URL.createObjectURL(image);
+  label.classList.toggle("filled", Boolean(image));
   label.querySelector(".title").textContent =
-    photo?.name ?? `Drop ${TITLES[photos.length - 1][slot]} here`;
-  label.querySelector(".hint").textContent = HINTS[Number(Boolean(photo))];
+    image?.name ?? `Drop ${TITLES[images.length - 1][slot]} here`;
+  label.querySelector(".hint").textContent = HINTS[Number(Boolean(image))];
 }
 
 function take(files, slot) {
   if (!files.length) return;
   stopCamera();
-  [...files].slice(0, photos.length - slot).forEach((file, k) => {
-    photos[slot + k] = file;
+  [...files].slice(0, images.length - slot).forEach((file, k) => {
+    images[slot + k] = file;
     showSlot(slot + k);
   });
   ask();
 }
 
 function firstEmpty() {
-  return Math.max(photos.indexOf(null), 0);
+  return Math.max(images.indexOf(null), 0);
 }
 
 // --- Webcam ------------------------------------------------------------------------------------
@@ -134,14 +134,14 @@ async function startCamera() {
 }
 
 async function showCamera() {
-  const slot = photos.length - 1; // Compared photos: the webcam is the second one.
-  photos[slot] = null;
+  const slot = images.length - 1; // Compared images: the webcam is the second one.
+  images[slot] = null;
   showSlot(slot);
   const label = get("slots").children[slot];
   const video = label.querySelector("video");
   label.classList.add("filled");
   label.querySelector(".title").textContent = "Webcam";
-  label.querySelector(".hint").textContent = "Drop or choose a photo to end it";
+  label.querySelector(".hint").textContent = "Drop or choose an image to end it";
   video.hidden = false;
   video.srcObject = camera;
   await video.play().catch(() => {}); // Another task was chosen meanwhile.
@@ -151,8 +151,8 @@ function stopCamera() {
   if (!camera) return;
   camera.getTracks().forEach((track) => track.stop());
   camera = null;
-  photos[photos.length - 1] = null;
-  showSlot(photos.length - 1);
+  images[images.length - 1] = null;
+  showSlot(images.length - 1);
   get("webcam").textContent = "Use the webcam";
   get("webcam").setAttribute("aria-pressed", "false");
   get("said").setAttribute("aria-live", "polite");
@@ -163,7 +163,7 @@ function stopCamera() {
 async function watch(mine) {
   const canvas = document.createElement("canvas");
   while (camera === mine) {
-    const slot = photos.length - 1;
+    const slot = images.length - 1;
     const video = get("slots").children[slot].querySelector("video");
     if (video.videoWidth) {
       canvas.width = video.videoWidth;
@@ -171,7 +171,7 @@ async function watch(mine) {
       canvas.getContext("2d").drawImage(video, 0, 0);
       const frame = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.9));
       if (camera !== mine) return;
-      photos[slot] = frame;
+      images[slot] = frame;
       const status = await ask();
       if (status === BUSY) await pause(1000);
       else if (status) stopCamera(); // Of any other refusal there would be no end.
@@ -182,10 +182,10 @@ async function watch(mine) {
 
 // --- Asking ------------------------------------------------------------------------------------
 
-// Sends the photos; resolves to 0, or to the status of a refusal.
+// Sends the images; resolves to 0, or to the status of a refusal.
 async function ask() {
-  if (photos.includes(null)) {
-    setState("empty", photos.length > 1 ? "Two photos are compared." : "");
+  if (images.includes(null)) {
+    setState("empty", images.length > 1 ? "Two images are compared." : "");
     return 0;
   }
   const number = ++asked;
@@ -194,13 +194,13 @@ async function ask() {
   running = new AbortController();
   get("error").hidden = true;
   if (!live) setState("busy", "Looking …");
-  const size = photos.reduce((sum, photo) => sum + photo.size, 0);
+  const size = images.reduce((sum, image) => sum + image.size, 0);
   if (size > limit) {
     fail(`That is ${(size / 1e6).toFixed(1)} MB; at most ${limit / 1e6} are taken.`);
     return 413;
   }
   const body = new FormData();
-  for (const photo of photos) body.append("image", photo);
+  for (const image of images) body.append("image", image);
   try {
     const response = await fetch(`v1/predict?model=${chosen}&draw=true`, {
       method: "POST",
@@ -219,7 +219,7 @@ async function ask() {
     return 0;
   } catch (error) {
     if (number !== asked || error.name === "AbortError") return 0;
-    fail(`No answer: ${error.message}. Does tools/serve.py still run?`);
+    fail(`No answer: ${error.message}. Is the service still running?`);
     return 1;
   }
 }
@@ -227,8 +227,8 @@ async function ask() {
 // --- The answer --------------------------------------------------------------------------------
 
 function show({ shown, sizes, milliseconds }) {
-  get("picture").src = shown.image;
-  get("picture").alt = `${shown.summary}, ${shown.detail}`;
+  get("drawing").src = shown.image;
+  get("drawing").alt = `${shown.summary}, ${shown.detail}`;
   get("save").href = shown.image;
   get("size").textContent = sizes.map(([w, h]) => `${w} × ${h}`).join(" and ");
   get("summary").textContent = shown.summary;
@@ -318,8 +318,8 @@ get("choice").addEventListener("submit", (event) => event.preventDefault());
 get("webcam").addEventListener("click", () => (camera ? stopCamera() : startCamera()));
 get("said").setAttribute("aria-live", "polite");
 get("where").textContent = LOOPBACK.includes(location.hostname)
-  ? "Photos go from this browser to this machine only. They are neither stored nor logged."
-  : `Photos are sent to ${location.host}, unencrypted. They are neither stored nor logged there.`;
+  ? "Images go from this browser to this machine only. They are neither stored nor logged."
+  : `Images are sent to ${location.host}, unencrypted. They are neither stored nor logged there.`;
 
 function credentials() {
   return token ? { Authorization: `Bearer ${token}` } : {};
@@ -330,7 +330,7 @@ async function listModels() {
   try {
     const response = await fetch("v1/models", { headers: credentials() });
     get("entry").hidden = response.status !== NO_TOKEN;
-    get("choice").hidden = get("photo").hidden = !response.ok;
+    get("choice").hidden = get("image").hidden = !response.ok;
     const listed = await response.json();
     if (response.status === NO_TOKEN) {
       if (token) fail("The token is wrong.");

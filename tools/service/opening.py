@@ -11,7 +11,7 @@ import cv2
 from configs.serve import Serve
 from datasets.errors import InputError
 from datasets.text import read_text
-from tools import cli
+from tools import cli, page
 from tools.service.app import Parts
 from tools.service.crowd import Crowd
 from tools.service.desk import Desk
@@ -58,7 +58,7 @@ def open_service(config: Serve) -> tuple[Service, Shelf]:
 
 def _pages() -> dict[str, tuple[str, bytes]]:
     """Type and content of the page's files, by path."""
-    folder = files("tools.page")
+    folder = files(page)
     return {path: (kind, (folder / name).read_bytes()) for path, (name, kind) in _FILES.items()}
 
 

@@ -91,8 +91,9 @@ class Shipment:
         config = config.varied(model, fit, self.args.common.seed)
         given = f" --weights {quote(str(weights))}" if weights else ""
         data = f" --data {quote(str(self.args.data))}" if self.args.data else ""
+        tool = cli.command(self.recipe.application.train_tool)
         command = (
-            f"tools/{self.recipe.application.train_tool}.py --preset {config.preset}{data}{given} "
+            f"{tool} --preset {config.preset}{data}{given} "
             f"--alpha {alpha:g} --size {size} --epochs {config.fit.epochs}"
         )
         return replace(config, weights=weights, command=command)

@@ -108,13 +108,13 @@ def _own_network(run: Run, args: Choose) -> Network:
     key = f"run {run.folder.resolve()} {weights.stat().st_mtime_ns}"
     open_it = partial(load_source, run.folder, args.common)
     size = int(run.card.flavour.input.size)
-    return Network(key, str(run.folder), size, open_it, f"tools/export.py {run.folder}")
+    return Network(key, str(run.folder), size, open_it, f"{cli.command('export')} {run.folder}")
 
 
 def _train_command(shape: Shape) -> str:
     variant = f" --framework {shape.variant}" if shape.variant else ""
     given = f"--data PATH --alpha {shape.alpha:g} --size {shape.size}"
-    return f"tools/{shape.application.train_tool}.py{variant} {given}"
+    return f"{cli.command(shape.application.train_tool)}{variant} {given}"
 
 
 def _row(
@@ -125,9 +125,9 @@ def _row(
         told = [own]
     command = network.command
     if precision == "int8":
-        start = "tools/export.py RUN" if network.shape else command
+        start = f"{cli.command('export')} RUN" if network.shape else command
         target = f" --target {runtime}" if runtime in ("litert", "executorch") else ""
-        export = f"{start}{target} --int8 --calibrate PHOTOS"
+        export = f"{start}{target} --int8 --calibrate IMAGES"
         command = f"{command}, then {export}" if network.shape else export
     name = f"{network.name} {precision}"
     return Row(name, network.size, precision, found, tuple(told), command)

@@ -17,13 +17,14 @@ from configs.common import Common
 from tasks.runtime.open import is_export, open_export
 from tasks.runtime.session import Image
 
-_ROOT = Path(__file__).resolve().parents[2]
+# The folder in which this module is found by its name.
+_ROOT = Path(__file__).resolve().parents[__name__.count(".")]
 _PHOTO = (480, 640, 3)
 
 
 def peak_memory(name: str, threads: int) -> int | None:
     """Bytes of a model or peer; None if the system does not report them, or it cannot be run."""
-    command = [sys.executable, "-m", "tools.speed.peak_memory", name, str(threads)]
+    command = [sys.executable, "-m", __name__, name, str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_ROOT)
     last = done.stdout.split()[-1:]
     return int(last[0]) if done.returncode == 0 and last else None

@@ -47,7 +47,7 @@ def _window(low: Lowering, node: Node, kernel: tuple[int, ...]) -> _Window:
     if len(kernel) != 2:
         raise low.refuse(node, f"has {len(kernel)} axes to move along; two are known")
     if told.get("auto_pad", "NOTSET") != "NOTSET" or told.get("ceil_mode", 0):
-        raise low.refuse(node, "tells its padding by a rule, not in numbers")
+        raise low.refuse(node, "states its padding by a rule, not in numbers")
     pads = tuple(told.get("pads", (0,) * 4))
     ones = (1, 1)
     return _Window(
@@ -256,7 +256,7 @@ def pooling(low: Lowering, node: Node) -> None:
     largest = node.kind == "MaxPool"
     window = _window(low, node, tuple(node.attributes["kernel_shape"]))
     if window.dilations != (1, 1) or len(node.outputs) > 1:
-        raise low.refuse(node, "has holes, or tells places")
+        raise low.refuse(node, "has holes, or returns places")
     source = low.bring(node.inputs[0], NHWC, real=not largest)
     source, padding = _padded(low, source, window, -np.inf)
     schema = import_schema()
