@@ -71,7 +71,7 @@ docs: test-env ## The documentation as a site, with a reference of the library
 	@echo "written to site/: $(BIN)/python -m http.server -b 127.0.0.1 -d site"
 
 benchmark: test-env ## Speed beside peers, in one run
-	for name in inference two_stage evaluator training loader label_training label_loader s2 export start serve; do \
+	for name in inference two_stage evaluator training loader label_training label_loader s2 export start serve busy opening; do \
 		$(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
 LOCK := uv pip compile --generate-hashes --no-emit-index-url --no-header --universal \

@@ -45,8 +45,11 @@ def pick(table: Tensor, index: Tensor) -> Tensor:
     """
     if is_core():
         return table[0].index_select(0, index[0])[None]
-    wide = index if table.dim() == 2 else index[..., None].expand(-1, -1, table.shape[2])
-    return table.gather(1, wide)
+    if table.dim() == 2:
+        return table.gather(1, index)
+    # Whole rows of all images together: runtimes gather them faster than single numbers.
+    starts = torch.arange(table.shape[0], device=table.device)[:, None] * table.shape[1]
+    return rows_at(table.flatten(0, 1), starts + index)
 
 
 def rows_at(table: Tensor, index: Tensor) -> Tensor:
@@ -61,6 +64,35 @@ def parted(index: Tensor, by: int) -> tuple[Tensor, Tensor]:
     return whole, index - whole * by
 
 
+def best_of(values: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """The largest values of (B, N), largest first, and their places, as ``topk`` gives them.
+
+    The best K are within the K groups with the largest maxima, so PyTorch selects twice among few:
+    first groups, then what is in them. In exports that gains nothing: a runtime's selection has
+    other costs.
+    """
+    count = values.shape[1]
+    number = min(number, count)
+    exporting = is_core() or torch.compiler.is_exporting()
+    size = 1 if exporting else _group_size(count, number)
+    if size == 1:
+        best, places = values.topk(number, dim=1)
+        return best, places
+    # Members of a group are far apart, so that the maxima are taken of whole rows.
+    groups = values.reshape(len(values), size, -1)
+    chosen = groups.amax(dim=1).topk(number, dim=1, sorted=False).indices
+    members = groups.gather(2, chosen[:, None].expand(-1, size, -1)).flatten(1)
+    best, places = members.topk(number, dim=1)
+    rank = places // number
+    return best, rank * (count // size) + chosen.gather(1, places - rank * number)
+
+
+def _group_size(count: int, number: int) -> int:
+    """The divisor of a count with which both selections are shortest together."""
+    sizes = [k for k in range(1, count // number + 1) if count % k == 0]
+    return min(sizes, key=lambda size: count / size + number * size if size > 1 else count)
+
+
 def first_of(mask: Tensor, number: int) -> Tensor:
     """Indices (B, number) int64 of the true entries in (B, K), in order; then of any others."""
     count = mask.shape[1]
@@ -70,13 +102,14 @@ def first_of(mask: Tensor, number: int) -> Tensor:
     return first
 
 
-def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float) -> Tensor:
+def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float, most: int) -> Tensor:
     """Mask (B, K) of the boxes that survive NMS; see :func:`tasks.operators.suppress`.
 
-    With core operators the best boxes need not come first among those that take part.
+    With core operators the best boxes need not come first among those that take part, and all
+    survivors are found, not the best ``most`` alone.
     """
     if not is_core():
-        mask: Tensor = operators.suppress(boxes, scores, above, max_iou)
+        mask: Tensor = operators.suppress(boxes, scores, above, max_iou, most)
         return mask
     sides, corners = _sides(boxes, 2), _sides(boxes.transpose(1, 2), 1)
     alive = (scores > above).float()[:, None]

@@ -102,11 +102,9 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 def decode(offsets: Tensor, anchors: Tensor) -> Tensor:
     """Boxes (..., 4; x1 y1 x2 y2) of offsets (..., 4; dx dy dw dh) from anchors (..., 4)."""
-    # Columns of width one, not single numbers: exporters write them with fewer operators.
-    dx, dy, dw, dh = (offsets[..., k : k + 1] for k in range(4))
-    cx, cy, w, h = (anchors[..., k : k + 1] for k in range(4))
-    wx, wy, ww, wh = CODER_WEIGHTS
-    x, y = cx + dx / wx * w, cy + dy / wy * h
-    half_w = w * torch.exp((dw / ww).clamp(max=MAX_LOG_SIZE)) / 2
-    half_h = h * torch.exp((dh / wh).clamp(max=MAX_LOG_SIZE)) / 2
-    return torch.cat((x - half_w, y - half_h, x + half_w, y + half_h), dim=-1)
+    # Pairs of columns, not single numbers: exporters write them with fewer operators.
+    (centre, side), (shift, growth) = ((t[..., :2], t[..., 2:]) for t in (anchors, offsets))
+    by_centre, _, by_side, _ = CODER_WEIGHTS
+    middle = centre + shift / by_centre * side
+    half = side * torch.exp((growth / by_side).clamp(max=MAX_LOG_SIZE)) * 0.5
+    return torch.cat((middle - half, middle + half), dim=-1)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tasks.core_operators import parted, pick, rows_at, suppress
+from tasks.core_operators import best_of, parted, pick, rows_at, suppress
 from tasks.detection.anchors import decode
 from tasks.detection.spec import PostSpec
 
@@ -36,7 +36,7 @@ def postprocess(logits: Tensor, offsets: Tensor, anchors: Tensor, spec: PostSpec
         spec: Thresholds and numbers.
     """
     classes = logits.shape[-1] - 1
-    best, index = _top(logits[..., 1:].float(), spec.candidates)
+    best, index = best_of(logits[..., 1:].float().flatten(1), spec.candidates)
     cell, label = parted(index, classes)
     chosen = pick(offsets.float(), cell)
     return _select(chosen, rows_at(anchors, cell), best.sigmoid(), label, spec)
@@ -54,16 +54,9 @@ def postprocess_regions(
         spec: Thresholds and numbers.
     """
     classes = scores.shape[-1]
-    best, index = _top(scores, spec.candidates)
+    best, index = best_of(scores.flatten(1), spec.candidates)
     region, label = parted(index, classes)
     return _select(pick(offsets.flatten(1, 2), index), pick(regions, region), best, label, spec)
-
-
-def _top(scores: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """The best (anchor, class) pairs of each image; only these are decoded at all."""
-    flat = scores.flatten(1)
-    best, index = flat.topk(min(most, flat.shape[1]), dim=1)
-    return best, index
 
 
 def _select(
@@ -72,7 +65,8 @@ def _select(
     """Decode candidates (B, K), best first; keep those that survive NMS and the threshold."""
     boxes = decode(offsets, anchors).clamp(0, 1)
     # Shifting each class to its own range makes one NMS serve all classes.
-    keep = suppress(boxes + labels[..., None] * 2.0, scores, spec.score_threshold, spec.nms_iou)
+    apart = boxes + labels[..., None] * 2.0
+    keep = suppress(apart, scores, spec.score_threshold, spec.nms_iou, spec.detections)
     kept = torch.where(keep, scores, 0.0)
     final, order = kept.topk(min(spec.detections, kept.shape[1]), dim=1)
     return Detections(

@@ -69,7 +69,7 @@ def propose(
     order = first_of(large, large.shape[1])
     boxes = pick(boxes, order)
     scores = pick(torch.where(large, best, -torch.inf), order)
-    keep = suppress(boxes, scores, -torch.inf, NMS_IOU)
+    keep = suppress(boxes, scores, -torch.inf, NMS_IOU, number)
     if keep.shape[1] < number:
         missing = number - keep.shape[1]
         keep = functional.pad(keep, (0, missing))

@@ -41,12 +41,12 @@ def _resize_onnx(images: Any, height: Any, width: Any, interpolation: str) -> An
     return op.Reshape(resized, sizes)
 
 
-def _suppress_onnx(boxes: Any, scores: Any, above: float, max_iou: float) -> Any:
+def _suppress_onnx(boxes: Any, scores: Any, above: float, max_iou: float, most: int) -> Any:
     """NMS keeps a list of survivors; a mask of a known shape goes on through any graph."""
     chosen = op.NonMaxSuppression(
         boxes,
         op.Unsqueeze(scores, op.Constant(value_ints=[1])),
-        op.Shape(scores, start=1, end=2),
+        op.Constant(value_int=most),
         op.Constant(value_float=max_iou),
         op.Constant(value_float=max(above, _LOWEST)),
     )

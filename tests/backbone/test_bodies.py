@@ -16,6 +16,7 @@ from backbone.body import Body
 from backbone.flavour import Flavour, InputSpec
 from backbone.googlenet import GoogLeNet
 from backbone.inception_v2 import InceptionV2
+from backbone.layers import ReLU6
 from backbone.mobilenet_v1 import MobileNetV1
 from backbone.spec import BackboneName, Variant
 from backbone.vgg16 import VGG16SSD
@@ -258,7 +259,7 @@ def test_variants_of_mobilenet_differ_as_named_and_learn(variant: Variant) -> No
     spec = ClassifierSpec(alpha=0.25, variant=variant, size=32)
     model = Classifier(spec, 4)
     kinds = [type(m) for m in model.body.modules()]
-    assert (kinds.count(nn.BatchNorm2d), kinds.count(nn.ReLU6)) == ABLATIONS[variant]
+    assert (kinds.count(nn.BatchNorm2d), kinds.count(ReLU6)) == ABLATIONS[variant]
     if "after" in variant:
         block = model.body.layers[5]
         chosen, other = block.depthwise, block.pointwise
@@ -286,3 +287,18 @@ def test_mobilenet_takes_its_width_and_variant_through_the_one_builder() -> None
     assert isinstance(body, MobileNetV1)
     assert body.channels[32] == 512
     assert len(body.layers) == 9
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_relu6_learns_as_pytorchs(dtype: torch.dtype) -> None:
+    """At its limits, beyond them, and for what is no number; also within autocast's numbers."""
+    edges = torch.tensor([-torch.inf, -1, -0.0, 0, 1e-30, 3, 6, 6.1, torch.inf, torch.nan])
+    found = []
+    for act in (ReLU6(inplace=True), nn.ReLU6(inplace=True)):
+        start = edges.to(dtype).view(1, 10, 1, 1).expand(2, 10, 3, 3).clone().requires_grad_()
+        out = act(start.contiguous(memory_format=torch.channels_last) * 1)
+        (out * torch.arange(9.0, dtype=dtype).view(3, 3)).sum().backward()
+        assert start.grad is not None
+        found.append((out.detach(), start.grad))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from datasets.images import find_images, read_image
 from datasets.squares import fit_square
 from tasks import core_operators, operators
-from tasks.core_operators import first_of, parted, suppress
+from tasks.core_operators import best_of, first_of, parted, suppress
 from tasks.detection import postprocess
 from tasks.detection.from_tflite import import_ssd
 from tasks.export.onnx_file import write_onnx
@@ -47,8 +48,11 @@ def test_suppression_is_torchvisions(
     boxes = torch.cat((middles - half, middles + half), dim=2).clamp(0, 1) + labels * 2.0
     scores = torch.rand(1, count, generator=random).sort(descending=True).values
     with core_operators.core_operators():
-        found = suppress(boxes, scores, 0.1, max_iou)
-    assert torch.equal(found, operators.suppress(boxes, scores, 0.1, max_iou))
+        found = suppress(boxes, scores, 0.1, max_iou, count)
+    assert torch.equal(found, operators.suppress(boxes, scores, 0.1, max_iou, count))
+    for most in (1, 5, 40):
+        best = operators.suppress(boxes, scores, 0.1, max_iou, most)
+        assert torch.equal(best, found & (found.cumsum(1) <= most)), "the best survivors"
 
 
 @pytest.mark.slow
@@ -60,7 +64,7 @@ def test_suppression_on_photos(
     model.post = replace(model.post, score_threshold=0.0)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def noted(boxes: torch.Tensor, scores: torch.Tensor, *rest: float) -> torch.Tensor:
+    def noted(boxes: torch.Tensor, scores: torch.Tensor, *rest: Any) -> torch.Tensor:
         seen.append((boxes, scores))
         kept: torch.Tensor = operators.suppress(boxes, scores, *rest)
         return kept
@@ -74,8 +78,8 @@ def test_suppression_on_photos(
     for boxes, scores in seen:
         for max_iou in (0.3, 0.6):
             with core_operators.core_operators():
-                found = suppress(boxes, scores, 0.0, max_iou)
-            assert torch.equal(found, operators.suppress(boxes, scores, 0.0, max_iou))
+                found = suppress(boxes, scores, 0.0, max_iou, 1000)
+            assert torch.equal(found, operators.suppress(boxes, scores, 0.0, max_iou, 1000))
 
 
 def test_whole_numbers_in_core_operators() -> None:
@@ -85,6 +89,18 @@ def test_whole_numbers_in_core_operators() -> None:
             anchor, label = parted(index, by)
         assert torch.equal(anchor, index // by)
         assert torch.equal(label, index % by)
+
+
+@pytest.mark.parametrize(("count", "number"), [(17_253, 100), (997, 30), (60, 60), (60, 90)])
+@pytest.mark.parametrize("steps", [1e6, 10])
+def test_the_best_of_many(count: int, number: int, steps: float) -> None:
+    """In groups, in one (a prime number), and all; few steps make many equal values."""
+    random = torch.Generator().manual_seed(0)
+    values = (torch.randn(2, count, generator=random) * steps).round() / steps
+    best, places = best_of(values, number)
+    assert torch.equal(best, values.topk(min(number, count), dim=1).values)
+    assert torch.equal(values.gather(1, places), best)
+    assert [len(set(row)) for row in places.tolist()] == [best.shape[1]] * 2
 
 
 def test_the_first_that_are_true() -> None:
