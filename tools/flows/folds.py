@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.errors import InputError
+from datasets.names import shown_in
 from datasets.splitting import Fold
 from tasks.application import Metric
 from tasks.reporting.html_page import Page
@@ -152,8 +153,8 @@ def write_folds(
         OSError: If a file cannot be written.
     """
     measure = common_measure(recipe, rows)
-    found = {"folder": str(folder), **summarise_folds(rows, measure)}
-    write_text(folder / FOLDS_NAME, json.dumps(found, indent=1))
+    found = {"folder": folder, **summarise_folds(rows, measure)}
+    write_text(folder / FOLDS_NAME, json.dumps(shown_in(found), indent=1))
     table = [(fold["run"], fold["images"], fold["value"], _ends(fold)) for fold in found["folds"]]
     mean = f"{found['mean']:.3f} ± {found['spread']:.3f}"
     together = f"{found['pooled']:.3f}"

@@ -85,7 +85,7 @@ def predict_by_ray(args: PredictRay) -> tuple[dict[str, Any], str]:
         cli.say(f"warning: {error}")
     counts = {"images": sources.count - len(errors), "unreadable": len(errors)}
     text = f"{counts['images']} images, {counts['unreadable']} unreadable: {out}"
-    return {"folder": str(out), "counts": counts}, text
+    return {"folder": out, "counts": counts}, text
 
 
 @contextmanager
