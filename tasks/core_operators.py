@@ -21,6 +21,8 @@ _CORE: ContextVar[bool] = ContextVar("core", default=False)
 # remain. A box is decided one round after all better ones that it overlaps with: in images that
 # takes fewer than ten.
 _BLOCK, _ROUNDS = 128, 12
+# In exports: groups for each that is wanted, and members of a group below which nothing is gained.
+_SPARE, _SMALLEST = 4, 9
 
 
 @contextmanager
@@ -60,7 +62,9 @@ def rows_at(table: Tensor, index: Tensor) -> Tensor:
 def parted(index: Tensor, by: int) -> tuple[Tensor, Tensor]:
     """Quotients and remainders of integers from 0 to a few millions."""
     # Adding a half keeps the float quotient off integers, so that it cannot round wrongly.
-    whole = ((index.float() + 0.5) / by).floor().long() if is_core() else index // by
+    # Exporters write a quotient of integers as eight operators, for numbers below 0.
+    floats = is_core() or torch.compiler.is_exporting()
+    whole = ((index.float() + 0.5) / by).floor().long() if floats else index // by
     return whole, index - whole * by
 
 
@@ -68,13 +72,16 @@ def best_of(values: Tensor, number: int) -> tuple[Tensor, Tensor]:
     """The largest values of (B, N), largest first, and their places, as ``topk`` gives them.
 
     The best K are within the K groups with the largest maxima, so PyTorch selects twice among few:
-    first groups, then what is in them. In exports that gains nothing: a runtime's selection has
-    other costs.
+    first groups, then what is in them. Exports do so in a way of their own, which keeps the order
+    of equal values; runtimes that have only arithmetic select at once.
     """
     count = values.shape[1]
     number = min(number, count)
-    exporting = is_core() or torch.compiler.is_exporting()
-    size = 1 if exporting else _group_size(count, number)
+    exporting = torch.compiler.is_exporting() and not is_core()
+    size = 1 if is_core() else _group_size(count, number, exporting=exporting)
+    if exporting and size > 1:
+        found: tuple[Tensor, Tensor] = operators.best_of(values, number, size)
+        return found
     if size == 1:
         best, places = values.topk(number, dim=1)
         return best, places
@@ -87,9 +94,11 @@ def best_of(values: Tensor, number: int) -> tuple[Tensor, Tensor]:
     return best, rank * (count // size) + chosen.gather(1, places - rank * number)
 
 
-def _group_size(count: int, number: int) -> int:
+def _group_size(count: int, number: int, *, exporting: bool) -> int:
     """The divisor of a count with which both selections are shortest together."""
     sizes = [k for k in range(1, count // number + 1) if count % k == 0]
+    if exporting:  # Few groups more than are wanted would let much pass.
+        return max(k for k in sizes if k == 1 or _SMALLEST <= k <= count / (_SPARE * number))
     return min(sizes, key=lambda size: count / size + number * size if size > 1 else count)
 
 

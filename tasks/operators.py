@@ -27,6 +27,29 @@ def _resize_shape(images: Tensor, height: int, width: int, _interpolation: str) 
     return images.new_empty((images.shape[0], height, width, 3))
 
 
+# A separate operator, because the groups that hold the best are as many as an image makes them.
+@torch.library.custom_op("mobilenets::best_of", mutates_args=())
+def best_of(values: Tensor, number: int, group: int) -> tuple[Tensor, Tensor]:
+    """The largest values of (B, N), largest first, and their places (B, number) int64.
+
+    Of equal values the first comes first. In an export only the groups of neighbours that hold the
+    best are sorted.
+
+    Args:
+        values: (B, N).
+        number: How many, at most N / group.
+        group: Size of the groups; it divides N.
+    """
+    best, places = values.sort(dim=1, descending=True, stable=True)
+    return best[:, :number].clone(), places[:, :number].clone()
+
+
+@best_of.register_fake
+def _best_shape(values: Tensor, number: int, _group: int) -> tuple[Tensor, Tensor]:
+    shape = (values.shape[0], number)
+    return values.new_empty(shape), values.new_empty(shape, dtype=torch.int64)
+
+
 # How many times the wanted number of boxes NMS looks at before it looks at all.
 _FIRST = 3
 

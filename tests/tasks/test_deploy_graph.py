@@ -11,10 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import nn
 
 from datasets.errors import InputError
 from datasets.images import Image
 from datasets.squares import centre_square, fit_square
+from tasks.core_operators import best_of
 from tasks.export import translations
 from tasks.export.compare import Limits, compare
 from tasks.export.resize import Antialias, CentreSquare, WarpedSquare
@@ -53,6 +55,35 @@ def test_any_number_at_once(exports: Exports) -> None:
             alone = session.run(None, {"images": images[k : k + 1]})
             for one, other in zip(alone, together, strict=True):
                 np.testing.assert_allclose(one[0], other[k], atol=1e-4)
+
+
+class _Best(nn.Module):
+    def forward(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return best_of(values, 50)
+
+
+def test_the_best_in_an_export_are_in_the_order_of_a_stable_sort(tmp_path: Path) -> None:
+    """Of one row and several; with equal values across the borders of groups, or no others."""
+    file, rng = tmp_path / "best.onnx", np.random.default_rng(0)
+    values = rng.standard_normal((2, 4200), np.float32)
+    torch.onnx.export(
+        _Best().eval(),
+        (torch.from_numpy(values),),
+        file,
+        dynamic_shapes=({0: "rows"},),
+        opset_version=translations.OPSET,
+        custom_translation_table=translations.translations(),
+        verbose=False,
+    )
+    assert "NonZero" in [node.op_type for node in onnx.load(file).graph.node]
+    session = onnxruntime.InferenceSession(file)
+    for rows in (values, values[:1], values.round(1), values.round(), values * 0, values - np.inf):
+        order = np.argsort(-rows, axis=1, kind="stable")[:, :50]
+        best, places = session.run(None, {session.get_inputs()[0].name: rows})
+        np.testing.assert_array_equal(places, order)
+        np.testing.assert_array_equal(best, np.take_along_axis(rows, order, 1))
+    # What is not a number has no order, but ends nothing either.
+    assert session.run(None, {session.get_inputs()[0].name: values * np.nan})[0].shape == (2, 50)
 
 
 def test_boxes_are_padded_rows_best_first(exports: Exports) -> None:
