@@ -29,7 +29,11 @@ def _resize_shape(images: Tensor, height: int, width: int, _interpolation: str) 
 
 # A separate operator, because the groups that hold the best are as many as an image makes them.
 @torch.library.custom_op("mobilenets::best_of", mutates_args=())
-def best_of(values: Tensor, number: int, group: int) -> tuple[Tensor, Tensor]:
+def best_of(
+    values: Tensor,
+    number: int,
+    group: int,  # noqa: ARG001
+) -> tuple[Tensor, Tensor]:
     """The largest values of (B, N), largest first, and their places (B, number) int64.
 
     Of equal values the first comes first. In an export only the groups of neighbours that hold the
