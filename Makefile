@@ -79,4 +79,4 @@ LOCK := uv pip compile --generate-hashes --no-emit-index-url --no-header --unive
 
 lock: ## Pin anew what pyproject.toml asks for (needs uv)
 	$(LOCK) --extra train --group build -o requirements.lock
-	$(LOCK) --extra train --group dev --extra docs -c requirements.lock -o requirements-test.lock
+	$(LOCK) --extra train --group dev -c requirements.lock -o requirements-test.lock
