@@ -61,6 +61,7 @@ def test_a_run_of_two_stages(run: Path) -> None:
     assert "images cut to their boxes" in card.source
     assert f"from {run / 'web'}" in card.source
     assert "boxes" not in first.source
+    assert json.loads((run / "config.json").read_text())["weights"] is None, "as it was given"
     report = json.loads((run / "report.json").read_text())
     assert f"top-1 {first.metrics['top1']:.3f}" in report["facts"]["first stage"]
     assert "12 that look like test images" in report["facts"]["web"]
