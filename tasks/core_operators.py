@@ -89,7 +89,7 @@ def best_of(values: Tensor, number: int) -> tuple[Tensor, Tensor]:
 
 def _group_size(count: int, number: int) -> int:
     """The divisor of a count with which both selections are shortest together."""
-    sizes = [k for k in range(1, count // number + 1) if count % k == 0]
+    sizes = [k for k in range(1, count // max(1, number) + 1) if count % k == 0]
     return min(sizes, key=lambda size: count / size + number * size if size > 1 else count)
 
 

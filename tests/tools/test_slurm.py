@@ -79,9 +79,10 @@ def test_nothing_else_is_several_processes(
 
 
 def test_uneven_tasks_and_damaged_variables_are_refused(joined: pytest.MonkeyPatch) -> None:
-    set_all(joined, step(3, 2))
-    with pytest.raises(InputError, match="3 tasks on 2 machines; give each machine as many"):
-        join_srun()
+    for nodes in (2, 0):
+        set_all(joined, step(3, nodes))
+        with pytest.raises(InputError, match=f"3 tasks on {nodes} machines; give each machine"):
+            join_srun()
     set_all(joined, {**step(2), "SLURM_PROCID": "first"})
     with pytest.raises(InputError, match="SLURM_PROCID=first: is no number"):
         join_srun()

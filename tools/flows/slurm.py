@@ -28,7 +28,7 @@ def join_srun() -> None:
     if tasks < 2:
         return
     nodes = _number("SLURM_STEP_NUM_NODES", 1)
-    if tasks % nodes:
+    if not nodes or tasks % nodes:
         raise InputError(
             f"srun started {tasks} tasks on {nodes} machines; give each machine as many: "
             "--ntasks-per-node N"
