@@ -115,8 +115,9 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         pass
 
 
+@pytest.mark.usefixtures("made")
 def test_a_tracker_that_cannot_be_opened_is_a_message(
-    made: list[StandIn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(**_: object) -> None:
         raise ConnectionError("no server at host:5000")
