@@ -74,7 +74,7 @@ def best_of(values: Tensor, number: int) -> tuple[Tensor, Tensor]:
     count = values.shape[1]
     number = min(number, count)
     exporting = is_core() or torch.compiler.is_exporting()
-    size = 1 if exporting else _group_size(count, number)
+    size = 1 if exporting or not number else _group_size(count, number)
     if size == 1:
         best, places = values.topk(number, dim=1)
         return best, places
@@ -89,7 +89,7 @@ def best_of(values: Tensor, number: int) -> tuple[Tensor, Tensor]:
 
 def _group_size(count: int, number: int) -> int:
     """The divisor of a count with which both selections are shortest together."""
-    sizes = [k for k in range(1, count // max(1, number) + 1) if count % k == 0]
+    sizes = [k for k in range(1, count // number + 1) if count % k == 0]
     return min(sizes, key=lambda size: count / size + number * size if size > 1 else count)
 
 
