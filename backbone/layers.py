@@ -60,8 +60,8 @@ def _is_recorded() -> bool:
 
     They take PyTorch's own operators, and few of them a gradient that changes its input in place.
     """
-    transformed: bool = torch._C._are_functorch_transforms_active()
-    return transformed or torch.compiler.is_compiling() or bool(torch.jit.is_tracing())
+    traced = torch._C._get_tracing_state() is not None
+    return traced or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 class _KeptReLU6(torch.autograd.Function):

@@ -304,6 +304,9 @@ def test_relu6_learns_as_pytorchs(dtype: torch.dtype) -> None:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:.torch.jit:FutureWarning", "ignore:.torch.jit:DeprecationWarning"
+)
 def test_relu6_is_pytorchs_where_operators_are_recorded() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 1), ReLU6(inplace=True))
     images, weights = torch.randn(3, 1, 4, 4), dict(net.named_parameters())
