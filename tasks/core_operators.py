@@ -74,7 +74,7 @@ def best_of(values: Tensor, number: int) -> tuple[Tensor, Tensor]:
     count = values.shape[1]
     number = min(number, count)
     exporting = is_core() or torch.compiler.is_exporting()
-    size = 1 if exporting else _group_size(count, number)
+    size = 1 if exporting or not number else _group_size(count, number)
     if size == 1:
         best, places = values.topk(number, dim=1)
         return best, places
