@@ -115,6 +115,8 @@ def _ray(args: PredictRay) -> Iterator[Any]:
         # Ray crashes if its start is interrupted, and its imports swallow exceptions.
         with held():
             ray = _start(args)
+            if _on_gpu(args):
+                _require_gpus(ray, args)
         yield ray
     except SystemExit:  # Its start replaces the handler of SIGTERM.
         raise KeyboardInterrupt from None
@@ -148,14 +150,6 @@ def _start(args: PredictRay) -> Any:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = sys.stderr.isatty()
     context.raise_original_map_exception = True
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    if _on_gpu(args) and gpus < args.workers:  # Ray would wait for ever.
-        raise InputError(
-            f"--workers {args.workers}: each needs a GPU with --device {args.common.device}, and "
-            f"Ray has {gpus}; give --workers {gpus}"
-            if gpus
-            else f"--device {args.common.device}: Ray has no GPU; take --device cpu"
-        )
     return ray
 
 
@@ -172,6 +166,18 @@ def _errors_of(ray: Any, out: Path) -> Iterator[None]:
         if isinstance(cause, OSError) and cause.errno:
             raise OSError(cause.errno, cause.strerror, str(out)) from None
         raise
+
+
+def _require_gpus(ray: Any, args: PredictRay) -> None:
+    """Check that each process can have a GPU: Ray would wait for ever. Raises InputError."""
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if gpus < args.workers:
+        raise InputError(
+            f"--workers {args.workers}: each needs a GPU with --device {args.common.device}, and "
+            f"Ray has {gpus}; give --workers {gpus}"
+            if gpus
+            else f"--device {args.common.device}: Ray has no GPU; take --device cpu"
+        )
 
 
 def _on_gpu(args: PredictRay) -> bool:

@@ -32,7 +32,7 @@ def held() -> Iterator[None]:
     It is for what must not be interrupted.
 
     Raises:
-        KeyboardInterrupt: At the end, if one of them came.
+        KeyboardInterrupt: If one of them came; at the end.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
