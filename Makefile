@@ -68,7 +68,7 @@ format: test-env
 # The theme's advice on its successor is no warning about this site.
 docs: test-env ## The documentation as a site, with a reference of the library
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	@echo "written to site/: $(BIN)/python -m http.server -b 127.0.0.1 -d site"
+	@echo "written to site/; with its search: $(BIN)/python -m http.server -b 127.0.0.1 -d site"
 
 benchmark: test-env ## Speed beside peers, in one run
 	for name in inference two_stage evaluator training loader label_training label_loader s2 export start serve busy opening; do \
@@ -79,4 +79,4 @@ LOCK := uv pip compile --generate-hashes --no-emit-index-url --no-header --unive
 
 lock: ## Pin anew what pyproject.toml asks for (needs uv)
 	$(LOCK) --extra train --group build -o requirements.lock
-	$(LOCK) --extra train --group dev --extra docs -c requirements.lock -o requirements-test.lock
+	$(LOCK) --extra train --group dev -c requirements.lock -o requirements-test.lock

@@ -93,6 +93,9 @@ if __name__ == "__main__":
     setup(
         packages=[below(name) for name in PACKAGES],
         package_dir={below(part): part for part in PARTS},
-        package_data={below("tools.page"): ["*.html", "*.css", "*.js", "*.svg"]},
+        package_data={
+            WHOLE: ["py.typed"],  # Its types are for programs that import it, too.
+            below("tools.page"): ["*.html", "*.css", "*.js", "*.svg"],
+        },
         cmdclass={"build": Build, "build_py": BuildBelow, "editable_wheel": EditableAsItIs},
     )

@@ -49,10 +49,19 @@ class ReLU6(nn.ReLU6):
     def forward(self, input: Tensor) -> Tensor:
         """Limit to 0..6, any shape."""
         learns = torch.is_grad_enabled() and input.requires_grad
-        if self.inplace and learns and not torch.compiler.is_compiling():
+        if self.inplace and learns and not _is_recorded():
             kept: Tensor = _KeptReLU6.apply(input)
             return kept
         return super().forward(input)
+
+
+def _is_recorded() -> bool:
+    """Whether something beside autograd follows the operators: a compiler, jit or torch.func.
+
+    They take PyTorch's own operators, and few of them a gradient that changes its input in place.
+    """
+    traced = torch._C._get_tracing_state() is not None
+    return traced or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 class _KeptReLU6(torch.autograd.Function):

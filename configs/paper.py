@@ -130,6 +130,7 @@ class Table:
         rows: Rows in printed order.
         layers: Rows of table 1, which come before ``rows``.
         task: Task of the runs that fill its measured column; empty for tables without accuracies.
+        classes: Number of classes of these runs; 0 for any number.
         metrics: Names of the metrics in a run's card, in 0..1.
         metric: Name of the printed accuracies, in percent.
         note: Text that holds for all its rows.
@@ -140,6 +141,7 @@ class Table:
     rows: tuple[Row, ...]
     layers: tuple[Layer, ...] = ()
     task: str = ""
+    classes: int = 0
     metrics: tuple[str, ...] = ()
     metric: str = ""
     note: str = ""

@@ -24,6 +24,10 @@ class Paper:
     """Numbers of the tables to print, 1 to 14; by default all."""
     runs: tuple[Path, ...] = ()
     """Folders to search for finished runs; by default runs/, if it exists."""
+    results: bool = False
+    """Print instead what all runs have reached: a Markdown table per application, with each run's
+    main metric, its 95 % interval, what the paper prints for this network, task and number of
+    classes, the minutes and the command."""
     markdown: bool = False
     """Print the tables in Markdown."""
     common: Common = field(default_factory=Common)
@@ -34,4 +38,6 @@ class Paper:
                 raise InputError(f"--table {number}: choose from 1 to {NUM_TABLES}")
         if self.markdown and self.common.json:
             raise InputError("--markdown and --json: choose one of them")
+        if self.results and (self.table or self.markdown or self.common.out is not None):
+            raise InputError("--results: prints Markdown tables of all runs; leave out the others")
         self.common.refuse_as_report_of(self.runs)

@@ -23,6 +23,7 @@ class PredictRay(AnswerFlags):
     predictions.parquet. Without --address, Ray is started on this machine alone; with it, the same
     command computes on a cluster, whose machines see the same files. What cannot be read has a row
     with the reason. A process or machine that is lost is replaced, and its images are done again.
+    There is no --resume: if this command itself is interrupted, nothing is written.
     """
 
     FOR_ALL = (

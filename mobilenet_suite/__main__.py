@@ -22,10 +22,15 @@ def main() -> None:
 
 def _run() -> None:
     name, *rest = sys.argv[1:] or ["--help"]
-    if name in ("-h", "--help"):
+    if name in ("-h", "--help") and not rest:
         print(_help())
-    elif name == "--version":
+    elif name == "--version" and not rest:
         print(f"{cli.PROGRAM} {__version__}")
+    elif name.startswith("-"):
+        raise InputError(
+            f"{cli.PROGRAM} {name}: the command comes first, then its flags; "
+            f"{cli.PROGRAM} --help lists the commands"
+        )
     else:
         module = import_module(f"{cli.__package__}.{_tool(name)}")
         # Usage, reports and messages begin with it; loader processes inherit it.
@@ -34,16 +39,16 @@ def _run() -> None:
 
 
 def _tool(name: str) -> str:
-    """The tool of a command. Raises InputError naming the nearest command if there is none."""
+    """The tool of a command. Raises InputError naming a similar command if there is none."""
     known = {cli.command_name(tool): tool for tool in _summaries()}
     if name in known:
         return known[name]
     from difflib import get_close_matches
 
-    near = get_close_matches(cli.command_name(Path(name).stem), known, 1, 0)
+    near = get_close_matches(cli.command_name(Path(name).stem), known, 1)
+    similar = f"the nearest is {near[0]}, and " if near else ""
     raise InputError(
-        f"{cli.PROGRAM} {name}: no such command; the nearest is {near[0]}, and "
-        f"{cli.PROGRAM} --help lists all"
+        f"{cli.PROGRAM} {name}: no such command; {similar}{cli.PROGRAM} --help lists all"
     )
 
 

@@ -78,7 +78,7 @@ def best_of(values: Tensor, number: int) -> tuple[Tensor, Tensor]:
     count = values.shape[1]
     number = min(number, count)
     exporting = torch.compiler.is_exporting() and not is_core()
-    size = 1 if is_core() else _group_size(count, number, exporting=exporting)
+    size = 1 if is_core() or not number else _group_size(count, number, exporting=exporting)
     if exporting and size > 1:
         found: tuple[Tensor, Tensor] = operators.best_of(values, number, size)
         return found

@@ -171,7 +171,8 @@ def load(
         if error.name not in ("torch", "safetensors"):
             raise
         raise InputError(
-            f"{file}: needs PyTorch to run: pip install torch safetensors, or name an export of it"
+            f"{file}: needs PyTorch to run: pip install 'mobilenet-suite[train]', or name an "
+            "export of it"
         ) from error
 
 

@@ -167,7 +167,7 @@ def test_all_stands_below_one_package(wheel: Path) -> None:
     info = f"mobilenet_suite-{__version__}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"mobilenet_suite", info}
     assert len(texts) == len(modules())
-    assert "mobilenet_suite/tools/page/index.html" in names
+    assert {f"mobilenet_suite/{one}" for one in ("py.typed", "tools/page/index.html")} <= {*names}
     left = [
         f"{name}:{node.lineno}: {node.value}"
         for name, source in texts.items()

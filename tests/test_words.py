@@ -1,7 +1,9 @@
 """README, docs/, ``--help`` and docstrings use plain words, and name what exists."""
 
 import ast
+import json
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from tests.house import PACKAGES, ROOT, sources, tree_of
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 _TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
-TEXTS = [*(ROOT / name for name in _TOP), *PAGES]
+NOTEBOOKS = sorted((ROOT / "docs/tutorials").glob("*.ipynb"))
+TEXTS = [*(ROOT / name for name in _TOP), *PAGES, *NOTEBOOKS]
 # What to write instead.
 RETIRED = {
     r"tell|tells|told|telling": "print, store, configure, distinguish",
@@ -43,7 +46,12 @@ def _ids(path: Path) -> str:
 
 @cache
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    """A file, or the texts of a notebook."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells)
 
 
 def _prose(text: str) -> str:
@@ -125,6 +133,13 @@ def test_odd_words_are_found_in_docstrings() -> None:
 
 def test_readme_is_short() -> None:
     assert len(_text(ROOT / "README.md").splitlines()) < 150
+
+
+def test_readme_names_every_extra() -> None:
+    project = tomllib.loads(_text(ROOT / "pyproject.toml"))["project"]
+    (part,) = re.findall(r"(?ms)^## Install$(.*?)^## ", _text(ROOT / "README.md"))
+    named = {*re.findall(r"`(\w+)`", part), *re.findall(r"\.\[(\w+)\]", part)}
+    assert project["optional-dependencies"].keys() <= named
 
 
 @pytest.mark.parametrize("path", PAGES, ids=_ids)

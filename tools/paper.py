@@ -27,6 +27,14 @@ def main() -> None:
 
     cli.prepare(args.common)
     runs = find_runs(args.runs or ([_RUNS] if _RUNS.is_dir() else []))
+    if args.results:
+        from tools.paper_tables.results import as_data, as_tables, results_of
+        from tools.recipes import RECIPES
+
+        measures = {one.application.name: one.measures for one in reversed(RECIPES)}
+        found = results_of(runs, TABLES, measures)
+        cli.result(args.common, as_data(found), as_tables(found))
+        return
     tables = []
     for table in TABLES:
         if not args.table or table.number in args.table:

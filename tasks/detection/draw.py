@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.names import shown
 from tasks.detection.followed import Followed
 
 Image = NDArray[np.uint8]
@@ -109,6 +110,7 @@ def _dashes(image: Image, start: NDArray[np.int64], end: NDArray[np.int64]) -> N
 
 def _tag(image: Image, text: str, corner: tuple[int, int], colour: tuple[int, int, int]) -> None:
     """Text on a filled background, above the corner if there is room."""
+    text = shown(text)  # OpenCV crashes at text that is not UTF-8, such as of a card's classes.
     scale = max(0.4, max(image.shape[:2]) / 1280)
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     x = min(max(corner[0], 0), max(image.shape[1] - width, 0))

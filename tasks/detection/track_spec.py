@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from datasets.errors import InputError
+from datasets.names import shown
 
 Side = Literal["left", "right"]
 Point = tuple[float, float]
+# More pixels than the side of any image; OpenCV draws to no place that is much further.
+_MOST = 65_535
 
 
 class Line(NamedTuple):
@@ -31,6 +34,11 @@ class Line(NamedTuple):
             return self
         x1, y1, x2, y2 = self.ends
         return Line(self.name, (x1 * width, y1 * height, x2 * width, y2 * height), False)
+
+    def is_outside(self, width: int, height: int) -> bool:
+        """Whether a line in pixels lies beyond the right or lower edge of an image."""
+        x1, y1, x2, y2 = self.ends
+        return min(x1, x2) > width or min(y1, y2) > height
 
     def offset(self, point: Point) -> float:
         """Distance in pixels of a point from the line prolonged; positive to its right.
@@ -90,10 +98,11 @@ def _parse(text: str, number: int) -> Line:
         x1, y1, x2, y2 = map(float, ends.split(","))
     except ValueError:
         x1 = y1 = x2 = y2 = math.nan
-    if not all(0 <= value < math.inf for value in (x1, y1, x2, y2)) or (x1, y1) == (x2, y2):
+    if not all(0 <= value <= _MOST for value in (x1, y1, x2, y2)) or (x1, y1) == (x2, y2):
         raise InputError(
             f"--lines {text}: write X1,Y1,X2,Y2 or NAME=X1,Y1,X2,Y2 of two different points in "
-            "pixels or in shares of the image, such as door=.5,0,.5,1"
+            f"pixels, 0 to {_MOST}, or in shares of the image, such as door=.5,0,.5,1"
         )
     shares = max(x1, y1, x2, y2) <= 1
-    return Line(name.strip() or f"line {number}", (x1, y1, x2, y2), shares)
+    # As in the results: OpenCV crashes if it draws text that is not UTF-8.
+    return Line(shown(name).strip() or f"line {number}", (x1, y1, x2, y2), shares)

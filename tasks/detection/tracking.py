@@ -7,6 +7,7 @@ object. Boxes with a low score may continue a track, but never begin one.
 from __future__ import annotations
 
 import math
+import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -89,6 +90,7 @@ class BoxTracker:
         )
         self._trails: dict[int, deque[tuple[int, Point]]] = {}
         self._counters = [_Counter(line) for line in lines]
+        self._size = (0, 0)
 
     def __call__(self, outputs: Outputs, number: int, size: tuple[int, int]) -> Objects:
         """The objects in a frame, with their tracks.
@@ -99,6 +101,7 @@ class BoxTracker:
                 where frames were passed over.
             size: Width and height of the frame in pixels.
         """
+        self._warn_of_lines(size)
         found = self._answers.stronger(outputs, self._weak)
         strong = found.scores > self._answers.floors[found.labels]
         alone = _alone(found)
@@ -108,6 +111,21 @@ class BoxTracker:
         tracks = tracks[rows]
         objects = Objects(found.boxes[rows], found.scores[rows], found.labels[rows])
         return objects._replace(followed=self._followed(objects, tracks, number, size))
+
+    def _warn_of_lines(self, size: tuple[int, int]) -> None:
+        """Warn of lines that no object can cross, once for each size of frames."""
+        if size == self._size:
+            return
+        self._size = size
+        for counter in self._counters:
+            line = counter.counted(size).line
+            if line.is_outside(*size):
+                ends = ",".join(f"{value:g}" for value in line.ends)
+                warnings.warn(
+                    f"--lines {line.name}={ends}: lies outside of the frames, which have "
+                    f"{size[0]} x {size[1]} pixels, so nothing can cross it",
+                    stacklevel=3,
+                )
 
     def _update(
         self, boxes: NDArray[np.float64], strong: NDArray[np.bool_], number: int

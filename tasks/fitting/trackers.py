@@ -7,7 +7,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -57,23 +57,33 @@ def tracking(names: Sequence[Tracker], folder: Path, *, first: bool) -> Iterator
         return
     ids = _stored_ids(folder)
     config = dict(read_object(folder / _CONFIG_NAME).values)
-    opened = []
-    for name in dict.fromkeys(names):
-        try:
-            logger = _OPENERS[name](folder, ids.get(name))
-            ids[name] = str(logger.version)
-            logger.log_hyperparams(config)
-        except Exception as error:  # Of any kind: no login, no server, a database of before.
-            raise InputError(f"--logger {name}: cannot be opened: {error}") from error
-        opened.append(logger)
-    write_text(folder / IDS_NAME, json.dumps(ids, indent=1))
-    try:
+    opened = list[Logger]()
+    with ExitStack() as closing:
+        for name in dict.fromkeys(names):
+            if name == "wandb":
+                closing.callback(_finish_wandb)
+            try:
+                logger = _OPENERS[name](folder, ids.get(name))
+                if name not in ids:  # MLflow refuses other values, such as a folder that moved.
+                    logger.log_hyperparams(config)
+                ids[name] = str(logger.version)
+            except Exception as error:  # Of any kind: no login, no server, a database of before.
+                raise InputError(f"--logger {name}: cannot be opened: {error}") from error
+            opened.append(logger)
+        write_text(folder / IDS_NAME, json.dumps(ids, indent=1))
         yield opened
-    finally:
-        if "wandb" in names:  # It would take further runs of this process for the same one.
-            import wandb
 
-            wandb.finish()
+
+def _finish_wandb() -> None:
+    """End its run, for which it would take further ones of this process."""
+    import wandb
+
+    wandb.finish()
+
+
+def _told(variable: str, usual: str) -> str:
+    """A variable of the environment; an empty one counts as none."""
+    return os.environ.get(variable) or usual
 
 
 def _stored_ids(folder: Path) -> dict[str, str]:
@@ -92,8 +102,8 @@ def _open_wandb(folder: Path, known: str | None) -> Logger:
         name=folder.name,
         save_dir=folder,
         id=known or uuid.uuid4().hex[:8],
-        offline="WANDB_MODE" not in os.environ,
-        project=os.environ.get("WANDB_PROJECT", "mobilenet-suite"),
+        offline=not os.environ.get("WANDB_MODE"),
+        project=_told("WANDB_PROJECT", "mobilenet-suite"),
         resume="allow",
     )
 
@@ -103,9 +113,9 @@ def _open_mlflow(folder: Path, known: str | None) -> Logger:
     from lightning.pytorch.loggers import MLFlowLogger
 
     return MLFlowLogger(
-        experiment_name=os.environ.get("MLFLOW_EXPERIMENT_NAME", "mobilenet-suite"),
+        experiment_name=_told("MLFLOW_EXPERIMENT_NAME", "mobilenet-suite"),
         run_name=folder.name,
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", _LOCAL),
+        tracking_uri=_told("MLFLOW_TRACKING_URI", _LOCAL),
         run_id=known,
     )
 

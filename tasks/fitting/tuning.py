@@ -22,7 +22,7 @@ from tasks.fitting.engine import make_trainer, quieten
 # Of the range test: its ends, and its number of steps.
 _LOWEST, _HIGHEST, _STEPS = 1e-6, 1.0, 100
 # Of Lightning's running mean; of the smoothing in its place; of a loss that diverges.
-_DECAY, _WIDTH, _RISE = 0.98, 4.0, 1.1
+_DECAY, _WIDTH, _RISE = 0.98, 4.0, 0.1
 _LEAST = 2  # Images that batch norm needs.
 
 
@@ -104,13 +104,14 @@ def smoothed(losses: Sequence[float]) -> list[float]:
 
 
 def diverging_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """The first rate at which the loss is a tenth above its lowest value before; or the last."""
-    lowest = math.inf
-    for rate, loss in zip(rates, losses, strict=True):
-        lowest = min(lowest, loss)
-        if loss > _RISE * lowest:
-            return rate
-    return rates[-1]
+    """The rate from which on the loss stays a tenth above its lowest value; or the last.
+
+    Small losses, as of weights that know the data, rise by more than that and fall again.
+    """
+    lowest = min(losses)
+    limit = lowest + _RISE * abs(lowest)
+    last = max(k for k, loss in enumerate(losses) if loss <= limit)
+    return rates[min(last + 1, len(rates) - 1)]
 
 
 class _Sized(pl.LightningDataModule):

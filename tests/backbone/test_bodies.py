@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
 import torch
@@ -302,3 +302,20 @@ def test_relu6_learns_as_pytorchs(dtype: torch.dtype) -> None:
         found.append((out.detach(), start.grad))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.torch.jit:FutureWarning", "ignore:.torch.jit:DeprecationWarning"
+)
+def test_relu6_is_pytorchs_where_operators_are_recorded() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), ReLU6(inplace=True))
+    images, weights = torch.randn(3, 1, 4, 4), dict(net.named_parameters())
+
+    def loss(weights: dict[str, Tensor], image: Tensor) -> Tensor:
+        return cast("Tensor", torch.func.functional_call(net, weights, (image[None],)).sum())
+
+    assert torch.equal(torch.jit.trace(net, images)(images), net(images))
+    each = torch.func.vmap(torch.func.grad(loss), (None, 0))(weights, images)
+    net(images).sum().backward()
+    for name, weight in weights.items():
+        torch.testing.assert_close(each[name].sum(0), weight.grad)

@@ -91,10 +91,12 @@ def test_whole_numbers_in_core_operators() -> None:
         assert torch.equal(label, index % by)
 
 
-@pytest.mark.parametrize(("count", "number"), [(17_253, 100), (997, 30), (60, 60), (60, 90)])
+@pytest.mark.parametrize(
+    ("count", "number"), [(17_253, 100), (997, 30), (60, 60), (60, 90), (0, 5)]
+)
 @pytest.mark.parametrize("steps", [1e6, 10])
 def test_the_best_of_many(count: int, number: int, steps: float) -> None:
-    """In groups, in one (a prime number), and all; few steps make many equal values."""
+    """In groups, in one (a prime number), all, and none; few steps make many equal values."""
     random = torch.Generator().manual_seed(0)
     values = (torch.randn(2, count, generator=random) * steps).round() / steps
     best, places = best_of(values, number)

@@ -55,13 +55,20 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[StandIn]:
     monkeypatch.setattr("lightning.pytorch.loggers.MLFlowLogger", StandIn)
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: name)
     wandb = ModuleType("wandb")
-    wandb.finish = lambda: None  # type: ignore[attr-defined]
+    wandb.ended = []  # type: ignore[attr-defined]
+    wandb.finish = lambda: wandb.ended.append(True)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     (tmp_path / "config.json").write_text('{"fit": {"lr": 1}}')
     return StandIn.made
 
 
-def test_nothing_leaves_the_machine_unasked(made: list[StandIn], tmp_path: Path) -> None:
+@pytest.mark.parametrize("empty", [False, True])
+def test_nothing_leaves_the_machine_unasked(
+    made: list[StandIn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: bool
+) -> None:
+    if empty:
+        for name in ("WANDB_MODE", "MLFLOW_TRACKING_URI"):
+            monkeypatch.setenv(name, "")
     with tracking(("wandb", "mlflow"), tmp_path, first=True) as found:
         assert found == made
     wandb, mlflow = (one.options for one in made)
@@ -86,6 +93,7 @@ def test_a_resumed_run_is_the_same_one(made: list[StandIn], tmp_path: Path) -> N
         with tracking(("wandb", "mlflow"), tmp_path, first=True):
             pass
     first, _, again, mlflow = made
+    assert (first.config, again.config) == ({"fit": {"lr": 1}}, {}), "which MLflow never changes"
     assert again.version == first.version != "new"
     assert mlflow.options["run_id"] == "new"
     (tmp_path / IDS_NAME).write_text("{")
@@ -107,8 +115,9 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         pass
 
 
+@pytest.mark.usefixtures("made")
 def test_a_tracker_that_cannot_be_opened_is_a_message(
-    made: list[StandIn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(**_: object) -> None:
         raise ConnectionError("no server at host:5000")
@@ -116,8 +125,8 @@ def test_a_tracker_that_cannot_be_opened_is_a_message(
     monkeypatch.setattr("lightning.pytorch.loggers.MLFlowLogger", fail)
     with (
         pytest.raises(InputError, match="--logger mlflow: cannot be opened: no server at host"),
-        tracking(("mlflow",), tmp_path, first=True),
+        tracking(("wandb", "mlflow"), tmp_path, first=True),
     ):
         pass
-    assert not made
+    assert sys.modules["wandb"].ended == [True]
     assert json.loads((tmp_path / "config.json").read_text())

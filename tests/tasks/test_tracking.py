@@ -9,6 +9,7 @@ from datasets.builtin import scenes
 from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.detection.answer import BoxAnswers, Objects
+from tasks.detection.draw import draw_detections
 from tasks.detection.spec import DetectOptions, KeepSpec
 from tasks.detection.track_spec import TrackSpec
 from tasks.detection.tracking import BoxTracker, tracked
@@ -129,6 +130,7 @@ def test_a_line_is_crossed_once(line: str, ways: dict[str, int]) -> None:
         (("a=1,2,1,2",), "two different points"),
         (("1,2,nan,4",), "two different points"),
         (("-1,2,3,4",), "two different points"),
+        (("1,2,1e9,4",), "0 to 65535"),
         (("a=0,0,1,1", "a=1,0,0,1"), "--lines a: two lines have this name"),
     ],
 )
@@ -137,6 +139,21 @@ def test_what_is_no_line(lines: tuple[str, ...], message: str) -> None:
         TrackSpec(track=True, lines=lines)
     with pytest.raises(InputError, match="has no effect without --track"):
         TrackSpec(lines=("0,0,1,1",))
+
+
+def test_a_line_outside_of_the_frames_is_warned_of() -> None:
+    find = follow("far=5000,0,5000,9", "1,0,5000,9")
+    with pytest.warns(UserWarning, match=r"--lines far=5000,0,5000,9: lies outside"):
+        find(outputs(), 0, SIDES)
+    find(outputs(), 1, SIDES)  # A second warning would be an error.
+
+
+def test_a_name_that_is_not_utf_8_can_be_drawn() -> None:
+    """OpenCV ends the process at one."""
+    (line,) = TrackSpec(track=True, lines=("a\udcff=0,0,1,1",)).parsed
+    assert line.name == r"a\xff"
+    image = np.zeros((40, 90, 3), np.uint8)
+    assert draw_detections(image, np.array([[5.0, 5, 30, 30]]), [1], [0.9], ["b\udcff"]).any()
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

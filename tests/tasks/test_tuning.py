@@ -104,6 +104,7 @@ def test_lightnings_mean_is_undone() -> None:
 def test_a_loss_that_rises_by_a_tenth_diverges() -> None:
     assert diverging_rate([1, 2, 3, 4], [2.0, 1.0, 1.05, 1.2]) == 4
     assert diverging_rate([1, 2, 3], [2.0, 1.0, 1.05]) == 3
+    assert diverging_rate([1, 2, 3, 4, 5], [1.0, 1.2, 0.9, 0.95, 2.0]) == 5, "for good"
 
 
 @pytest.mark.slow

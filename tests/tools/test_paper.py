@@ -76,13 +76,19 @@ def read(tool: Tool, *args: object) -> dict[int, Any]:
     return {table["number"]: table for table in json.loads(text)["tables"]}
 
 
-def finish(folder: Path, task: str, spec: ClassifierSpec | DetectorSpec, **metrics: float) -> Path:
+def finish(
+    folder: Path,
+    task: str,
+    spec: ClassifierSpec | DetectorSpec,
+    classes: int = 2,
+    **metrics: float,
+) -> Path:
     """A run folder as a training leaves it, with one small tensor for weights."""
     card = Card(
         task,
         spec.to_json(),
         Flavour(),
-        ClassMap.from_names(["cat", "dog"]),
+        ClassMap.from_names([f"class {number}" for number in range(classes)]),
         metrics,
         f"trained from scratch on pets by tools/{folder.name}",
     )
@@ -203,7 +209,7 @@ def test_runs_fill_the_measured_column(tool: Tool, tmp_path: Path) -> None:
     finish(tmp_path / "c", "classification", ClassifierSpec(variant="shallow"), top1=0.3)
     finish(tmp_path / "d", "detection", DetectorSpec(), AP=0.123)
     finish(tmp_path / "e", "detection", DetectorSpec(head="ssdlite"), AP=0.9)
-    finish(tmp_path / "f", "fine_grained", ClassifierSpec(alpha=0.75), top1=0.81)
+    finish(tmp_path / "f", "classification", ClassifierSpec(alpha=0.75), classes=120, top1=0.81)
     shown = read(tool, "--runs", tmp_path)
     seven = [row["measured"] for row in shown[7]["rows"]]
     assert seven[0]["percent"] == {"top1": pytest.approx(60.2)}

@@ -1,11 +1,16 @@
 """predict_ray.py: the rows of predict.py, with a process that is killed on the way."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.benchmarks.bench_ray import (
+    command,
     draw_folder,
     rows_of_lines,
     rows_of_parquet,
@@ -14,6 +19,7 @@ from tests.benchmarks.bench_ray import (
 from tests.conftest import Tool
 from tests.exports import Exports
 from tests.tools.films import write_film
+from tools.flows.signals import held, stoppable
 
 pytestmark = pytest.mark.slow
 
@@ -34,15 +40,49 @@ def test_a_killed_process_loses_and_doubles_nothing(
     assert sorted(file.name for file in tmp_path.iterdir() if "ray" in file.name) == ["ray"]
 
 
+def test_sigterm_leaves_nothing(exports: Exports, tmp_path: Path) -> None:
+    """It is kept until Ray has started, whose start must not be interrupted."""
+    (tmp_path / "images").mkdir()
+    draw_folder(tmp_path / "images", 20)
+    out = tmp_path / "out/rows"
+    args = command("predict_ray", str(exports.file("ssd")), str(tmp_path / "images"))
+    with subprocess.Popen([*args, "--out", str(out)], stderr=subprocess.PIPE) as process:
+        while not any(out.parent.glob("*.tmp")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert err.endswith(b"error: interrupted\n")
+    assert not list(out.parent.iterdir())
+
+
+def test_signals_are_kept_until_the_block_ends() -> None:
+    done: list[int] = []
+
+    def work() -> None:
+        with stoppable(), held():
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT):
+                os.kill(os.getpid(), number)
+                done.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert len(done) == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_what_ray_does_not_do(
     tool: Tool, exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = write_film(tmp_path / "film.avi", 1)
+    (tmp_path / "link").symlink_to("nowhere")
     out = ("--out", tmp_path / "out")
     for args, message in (
         ((exports.file("ssd"), film, *out), "videos and streams are for predict.py"),
         ((exports.file("faces"), tmp_path, *out), "compares images with each other"),
         ((exports.file("ssd"), tmp_path, "--out", tmp_path), "is there already"),
+        ((exports.file("ssd"), tmp_path, "--out", tmp_path / "link"), "is there already"),
     ):
         status, _, err = tool("predict_ray", *args)
         assert status == 2

@@ -2,15 +2,21 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from configs.classification import CLS_PRESETS
 from datasets.images import save_image
 from tests.conftest import Tool
 from tests.tools.mistakes import expect
 from tests.tools.runs import assert_same_run
+from tools.flows.run_folder import save_config
+from tools.flows.tuning import tune_batch_size, tune_rate
 
 FLAGS = (
     *("--preset", "demo", "--alpha", 0.25, "--size", 32, "--epochs", 2, "--eval-every", 1),
@@ -60,3 +66,20 @@ def test_several_processes_search_nothing(
     args = ("--data", skewed, "--find-lr", *FLAGS, "--out", tmp_path / "run")
     expect(tool("train_cls", *args, report=False), "--find-lr: searches on one process")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_fold_or_run_of_a_grid_searches_nothing(tmp_path: Path) -> None:
+    """It is resumed with the flags of all, and its own configuration has what it found."""
+    asked = replace(CLS_PRESETS["demo"], find_lr=True, find_batch_size=True)
+    found = replace(asked.fit, lr=0.5, batch_size=2)
+    save_config(replace(asked, fit=found, find_lr=False, find_batch_size=False), tmp_path)
+    run: Any = SimpleNamespace(config=replace(asked, resume=tmp_path))
+    for tune in (tune_batch_size, tune_rate):
+        assert not tune(run, tmp_path, "cpu", None)
+    assert run.config.fit == found
+    assert (run.config.find_lr, run.config.find_batch_size) == (False, False)
+
+
+def test_a_grid_of_what_is_searched_is_refused(tool: Tool, tmp_path: Path) -> None:
+    args = ("--find-lr", "--grid", "lr=.1,.01", "--out", tmp_path / "run", "--device", "cpu")
+    expect(tool("train_cls", *args, report=False), "--grid lr=...: --find-lr would put another")

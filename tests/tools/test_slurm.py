@@ -60,6 +60,15 @@ def test_tasks_of_two_machines_are_processes(joined: pytest.MonkeyPatch) -> None
     assert tuple(os.environ[name] for name in _JOINED) == values
 
 
+def test_the_first_says_where_it_waits(
+    joined: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_all(joined, step(2, STEP_NODELIST="a[1-2]"))
+    join_srun()
+    assert "srun's 2 tasks are the processes" in (told := capsys.readouterr().err)
+    assert "they meet at a1:19711" in told
+
+
 @pytest.mark.parametrize(
     "variables",
     [
@@ -79,8 +88,12 @@ def test_nothing_else_is_several_processes(
 
 
 def test_uneven_tasks_and_damaged_variables_are_refused(joined: pytest.MonkeyPatch) -> None:
-    set_all(joined, step(3, 2))
-    with pytest.raises(InputError, match="3 tasks on 2 machines; give each machine as many"):
+    for nodes in (2, 0):
+        set_all(joined, step(3, nodes))
+        with pytest.raises(InputError, match=f"3 tasks on {nodes} machines; give each machine"):
+            join_srun()
+    set_all(joined, step(2, PROCID=2))
+    with pytest.raises(InputError, match="SLURM_PROCID=2: is beyond SLURM_STEP_NUM_TASKS=2"):
         join_srun()
     set_all(joined, {**step(2), "SLURM_PROCID": "first"})
     with pytest.raises(InputError, match="SLURM_PROCID=first: is no number"):

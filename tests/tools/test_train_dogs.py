@@ -4,23 +4,29 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from configs.fine_grained import DOGS_PRESETS
 from datasets.builtin.shapes_and_breeds import draw_breeds, draw_web
 from datasets.labels.opening import open_labelled
 from datasets.labels.structure import choose_classes
+from datasets.splitting import Fold, folded
 from tasks.classification.task import ClassificationTask
+from tasks.fitting.checkpoint import InterruptedRun
+from tasks.fitting.stopwatch import Stopwatch
 from tasks.runtime.open import read_card
 from tests.conftest import Tool
 from tests.datasets.label_fakes import write_folders
 from tests.tools.runs import assert_same_run, straight_run
 from tests.tools.stopping import signal_at
 from tools.classification import data as photos
-from tools.fine_grained.recipe import clean_web
+from tools.fine_grained.recipe import FINE_GRAINED_RECIPE, clean_web
 from tools.flows import photo_loaders
+from tools.flows.folds import select_within
 from tools.flows.recipe import Loading
 
 FLAGS = (
@@ -48,6 +54,31 @@ def run(both: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield folder
 
 
+def test_the_web_stage_of_a_fold_selects_on_other_images_than_it_reports_on(
+    sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Any] = []
+
+    def stop(stage: Any, *_: Any, **__: Any) -> None:
+        found.append(stage)
+        raise InterruptedRun
+
+    monkeypatch.setattr("tools.fine_grained.recipe.fit_run", stop)
+    path, fold = tmp_path / "breeds", Fold(1, 2)
+    for breed in (sets / "breeds" / "Images").iterdir():
+        shutil.copytree(breed, path / breed.name.partition("-")[2])
+    config = replace(DOGS_PRESETS["demo"], data=path, web=sets / "web", boxes=False)
+    with folded(fold):
+        run = FINE_GRAINED_RECIPE.open(config, path)
+    select_within(run, fold)
+    with pytest.raises(InterruptedRun):
+        run.prepare(tmp_path, "cpu", Stopwatch())
+    chosen, reported = ({str(file) for file in one.files} for one in (found[0].chosen, run.val))
+    assert chosen
+    assert reported
+    assert not chosen & reported
+
+
 @pytest.mark.slow
 def test_a_run_of_two_stages(run: Path) -> None:
     for place in (run, run / "web"):
@@ -61,6 +92,7 @@ def test_a_run_of_two_stages(run: Path) -> None:
     assert "images cut to their boxes" in card.source
     assert f"from {run / 'web'}" in card.source
     assert "boxes" not in first.source
+    assert json.loads((run / "config.json").read_text())["weights"] is None, "as it was given"
     report = json.loads((run / "report.json").read_text())
     assert f"top-1 {first.metrics['top1']:.3f}" in report["facts"]["first stage"]
     assert "12 that look like test images" in report["facts"]["web"]

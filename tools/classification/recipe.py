@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -157,6 +158,10 @@ class ClassRun(PhotoRun[TrainCls]):
             self.val = as_photos(tested)
             return
         held = selected(self.train.files.tolist(), self.train.root)
+        labels = self.train.labels
+        others = np.bincount(labels[~held], minlength=len(self.train.classes))[labels] > 0
+        if (held & others).any():
+            held &= others  # The only images of a class are trained on.
         self.train, self.chosen = self.train.select(~held), self.train.select(held)
 
     def train_on_share(self, share: float) -> None:

@@ -74,7 +74,7 @@ class DogsRun(ClassRun):
         begun = config.resume is not None and is_begun(inside)
         stage = replace(config.first_stage(), resume=inside if begun else None)
         cli.say(f"first stage: {len(found.data)} web images, {stage.fit.epochs} epochs")
-        run = ClassRun(stage, web, found.data, self.val)
+        run = ClassRun(stage, web, found.data, self.chosen)
         network, card = run.build(None)
         if is_first():
             save_config(config, folder)

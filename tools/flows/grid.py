@@ -27,6 +27,7 @@ from datasets.errors import InputError
 from datasets.names import refuse_unsafe_name, shown_in
 from tasks.application import Metric
 from tasks.fitting.checkpoint import InterruptedRun
+from tasks.flag_values import flag_of
 from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import write_text
 from tools import cli
@@ -42,6 +43,7 @@ from tools.flows.run_folder import (
 )
 from tools.flows.stages import is_begun, read_report
 from tools.flows.training import train
+from tools.flows.tuning import FOUND
 
 Config = TypeVar("Config", bound=GridTraining)
 
@@ -107,6 +109,7 @@ def expand(recipe: Recipe[Any], config: Config) -> list[tuple[str, Config]]:
     """
     runs: dict[str, Any] = {}
     for group in _groups(config):
+        _refuse_searched(config, [key for key, _ in group])
         used: set[_Key] = set()
         for values in itertools.product(*(choices for _, choices in group)):
             pairs = zip((key for key, _ in group), values, strict=True)
@@ -130,6 +133,15 @@ def expand(recipe: Recipe[Any], config: Config) -> list[tuple[str, Config]]:
         except ValueError as error:
             raise InputError(f"--grid: {name}: {error}") from error
     return list(runs.items())
+
+
+def _refuse_searched(config: Any, keys: Sequence[_Key]) -> None:
+    for search, field in FOUND.items():
+        if getattr(config, search) and field in {key.field for key in keys}:
+            raise InputError(
+                f"--grid {field}=...: --{flag_of(search)} would put another value in place of "
+                "each; leave one of them out"
+            )
 
 
 def _known(config: Any, values: dict[_Key, Any]) -> dict[_Key, Any]:

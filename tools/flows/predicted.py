@@ -37,9 +37,9 @@ from tools.flows.sources import Sources, share_of
 from tools.flows.tracks import TRACKS, track_lines
 
 _LOCK = ".predict.lock"
-_NONE = "none of the files could be read"
+NONE = "none of the files could be read"
 # Number of unreadable files that are listed in the terminal.
-_LISTED = 20
+LISTED = 20
 # Flags that do not change the results.
 _FREE = ("weights", "resume", "strict")
 
@@ -168,7 +168,7 @@ def finish(
         if not has_begun(folder) and last > first:
             for name in (PARTIAL, STATE):
                 (folder / name).unlink(missing_ok=True)
-            raise InputError(f"{_NONE}; the reasons are in {folder / BAD}")
+            raise InputError(f"{NONE}; the reasons are in {folder / BAD}")
         counts = results.finish()
         begun.state.found = begun.found = {**counts, "unreadable": bad}
         begun.state.write(folder)
@@ -192,8 +192,8 @@ def _unreadable(folder: Path) -> int:
     count = 0
     for row in rows_in(folder / BAD):
         count += 1
-        if count <= _LISTED:
+        if count <= LISTED:
             cli.say(f"warning: {row['error']}")
-    if count > _LISTED:
-        cli.say(f"warning: ... and {count - _LISTED} more, listed in {folder / BAD}")
+    if count > LISTED:
+        cli.say(f"warning: ... and {count - LISTED} more, listed in {folder / BAD}")
     return count

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import groupby, islice, takewhile
 from pathlib import Path, PurePosixPath
@@ -29,6 +27,7 @@ from tools.flows.pictures import DRAWN_AS, ahead, batches, write_picture
 from tools.flows.predicted import Begun, begin, finish
 from tools.flows.results import Found, Names, Results, Row
 from tools.flows.run_folder import require_folder
+from tools.flows.signals import stoppable
 from tools.flows.sources import Entry, Sources, open_sources
 from tools.flows.tracks import last_track
 from tools.flows.videos import OpenedFilm, VideoFile
@@ -86,7 +85,7 @@ def predict(
             if begun.found is None:
                 predictor = _predictor(args, model, device)
                 work = _Prediction(args, predictor, results, begun, follow)
-                with _stoppable():
+                with stoppable():
                     work.run(sources)
                 return finish(args, results, begun, work.lines)
             cli.say(f"{folder}: complete already")
@@ -112,23 +111,6 @@ def _follow(args: Predict, model: Model) -> Callable[[float, int], Tracker] | No
     if not args.tracking.track or model.application.tracked is None:
         return None
     return model.application.tracked(model.answers, model.options)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Treat the signal of schedulers to end like Ctrl-C, so that files are closed."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,23 @@ import numpy as np
 from configs.predict_ray import PredictRay
 from datasets.errors import InputError
 from datasets.images import Image
-from datasets.locks import unfinished
+from datasets.locks import holding, unfinished
 from datasets.names import shown, shown_in
 from tasks.find_model import file_of_head
+from tasks.predictor import Predictor
 from tasks.runtime.open import is_export
 from tasks.weights.atomic_write import replace_folder
 from tools import cli
 from tools.flows.opening import open_to_answer
 from tools.flows.pictures import batches
+from tools.flows.predicted import LISTED, NONE
+from tools.flows.signals import held, stoppable
 from tools.flows.sources import Entry, Sources, open_sources
 
 _INSTALL = "predict_ray.py needs Ray: pip install 'mobilenet-suite[ray]'"
 # Most batches in a block, which Ray sends as one, and computes again if it is lost; and the least
 # number of blocks for each process, so that none is idle.
 _BATCHES, _BLOCKS = 8, 4
-# Number of unreadable files that are listed in the terminal.
-_LISTED = 20
 Numbered = tuple[int, Entry]
 
 
@@ -57,35 +59,46 @@ def predict_by_ray(args: PredictRay) -> tuple[dict[str, Any], str]:
     weights, _ = file_of_head(args.weights, args.head)
     args = replace(args, weights=weights.absolute())
     out = args.common.out or Path("predictions.parquet")
-    if out.exists():
-        raise InputError(f"--out {out}: is there already; delete it, or name another")
+    _require_free(out)
     application = open_to_answer(args).application
     if application.compares:
         raise InputError(
             f"{args.weights}: {application.name} compares images with each other, which needs "
             "all of them at once: use predict.py"
         )
-    if args.common.out is not None:
+    if application.use_note:
+        cli.say(application.use_note)
+    with stoppable(), holding(out.with_name(f".{out.name}.lock"), str(out)):
+        _require_free(out)
         cli.tidy(out)
-    with open_sources(args.paths, out) as sources:
-        if sources.films:
-            raise InputError("videos and streams are for predict.py; name images")
-        if application.use_note:
-            cli.say(application.use_note)
-        beside = out.with_name(unfinished(out.name))
-        try:
-            with _ray(args) as ray:
-                beside.mkdir(parents=True)
-                _map(ray, args, sources, beside)
-            errors = _checked(beside, sources.count)
-            replace_folder(beside, out)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-    for error in errors[:_LISTED]:
+        with open_sources(args.paths, out) as sources:
+            if sources.films:
+                raise InputError("videos and streams are for predict.py; name images")
+            beside = out.with_name(unfinished(out.name))
+            beside.mkdir(parents=True)
+            try:
+                with _ray(args) as ray, _errors_of(ray, out):
+                    _map(ray, args, sources, beside)
+                errors = _checked(beside, sources.count)
+                if len(errors) == sources.count:
+                    raise InputError(f"{NONE}; the first: {errors[0]}")
+                replace_folder(beside, out)
+            finally:
+                with held():
+                    shutil.rmtree(beside, ignore_errors=True)
+    for error in errors[:LISTED]:
         cli.say(f"warning: {error}")
+    if len(errors) > LISTED:
+        cli.say(f"warning: ... and {len(errors) - LISTED} more, in the column error")
     counts = {"images": sources.count - len(errors), "unreadable": len(errors)}
     text = f"{counts['images']} images, {counts['unreadable']} unreadable: {out}"
     return {"folder": out, "counts": counts}, text
+
+
+def _require_free(out: Path) -> None:
+    """Check that nothing is there, not even a link. Raises InputError."""
+    if os.path.lexists(out):
+        raise InputError(f"--out {out}: is there already; delete it, or name another")
 
 
 @contextmanager
@@ -93,9 +106,28 @@ def _ray(args: PredictRay) -> Iterator[Any]:
     """Ray, on this machine or on a cluster; it is left at the end. Raises InputError."""
     # Before it is imported. It would otherwise send reports about its use.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Its C++ parts otherwise print warnings that mean nothing to a user; errors are raised.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if not args.address:
         # On every system: without clusters Ray listens at the loopback address only.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    try:
+        # Ray crashes if its start is interrupted, and its imports swallow exceptions.
+        with held():
+            ray = _start(args)
+            if _on_gpu(args):
+                _require_gpus(ray, args)
+        yield ray
+    except SystemExit:  # Its start replaces the handler of SIGTERM.
+        raise KeyboardInterrupt from None
+    finally:
+        if started := sys.modules.get("ray"):
+            with held():
+                started.shutdown()
+
+
+def _start(args: PredictRay) -> Any:
+    """Start Ray, or connect to a cluster. Raises InputError if that is not possible."""
     try:
         import pyarrow  # noqa: F401
         import ray
@@ -112,27 +144,59 @@ def _ray(args: PredictRay) -> Iterator[Any]:
             cpus = args.workers * args.threads + 2
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
     except (ConnectionError, ValueError) as error:
-        raise InputError(f"--address {args.address}: no Ray cluster there ({error})") from error
+        flag = f"--address {args.address}: no Ray cluster there" if args.address else "no Ray"
+        raise InputError(f"{flag} ({error})") from error
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # Errors are raised.
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = sys.stderr.isatty()
+    context.raise_original_map_exception = True
+    return ray
+
+
+@contextmanager
+def _errors_of(ray: Any, out: Path) -> Iterator[None]:
+    """Raise what failed in another process as it was raised there: InputError or OSError."""
     try:
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
-        yield ray
-    finally:
-        ray.shutdown()
+        yield
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, InputError):
+            # Ray adds a line on its own settings.
+            raise InputError(str(cause).partition("\nFailed to ")[0]) from None
+        if isinstance(cause, OSError) and cause.errno:
+            raise OSError(cause.errno, cause.strerror, str(out)) from None
+        raise
+
+
+def _require_gpus(ray: Any, args: PredictRay) -> None:
+    """Check that each process can have a GPU: Ray would wait for ever. Raises InputError."""
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if gpus < args.workers:
+        raise InputError(
+            f"--workers {args.workers}: each needs a GPU with --device {args.common.device}, and "
+            f"Ray has {gpus}; give --workers {gpus}"
+            if gpus
+            else f"--device {args.common.device}: Ray has no GPU; take --device cpu"
+        )
+
+
+def _on_gpu(args: PredictRay) -> bool:
+    """Whether each process takes a GPU: exports run on the CPU."""
+    return args.common.device.startswith("cuda") and not is_export(args.weights)
 
 
 def _map(ray: Any, args: PredictRay, sources: Sources, folder: Path) -> None:
     """Answer for all images, and write the rows below a folder."""
-    on_gpu = args.common.device == "cuda"
     given = replace(args, common=replace(args.common, out=None, threads=args.threads))
-    answered = ray.data.from_arrow_refs(list(_blocks(ray, args, sources))).map_batches(
+    blocks = list(_blocks(ray, args, sources))
+    answered = ray.data.from_arrow_refs(blocks).map_batches(
         AnswerBatches,
         fn_constructor_args=(given, str(Path.cwd())),
         batch_size=1,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=args.workers),
+        compute=ray.data.ActorPoolStrategy(size=min(args.workers, len(blocks))),
         num_cpus=args.threads,
-        num_gpus=1 if on_gpu else 0,
+        num_gpus=1 if _on_gpu(args) else 0,
     )
     answered.write_parquet(str(folder.absolute()))
 
@@ -156,9 +220,15 @@ class AnswerBatches:
     """
 
     def __init__(self, args: PredictRay, folder: str) -> None:
-        os.chdir(folder)
+        self._args, self._folder = args, folder
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        """The model; opened with the first batch, whose errors Ray passes on as they are."""
+        os.chdir(self._folder)
+        args = self._args
         device = cli.prepare_export() if is_export(args.weights) else cli.prepare(args.common)
-        self._predictor = open_to_answer(args).predictor(device)
+        return open_to_answer(args).predictor(device)
 
     def __call__(self, table: Any) -> Any:
         """A table of batches to one with a row per image."""
@@ -175,6 +245,7 @@ class AnswerBatches:
     def _rows(self, batch: list[Numbered]) -> Iterator[dict[str, Any]]:
         images: list[Image] = []
         read: list[Numbered] = []
+        predictor = self._predictor
         for number, entry in batch:
             assert entry.read is not None
             try:
@@ -183,9 +254,9 @@ class AnswerBatches:
                 yield {"number": number, "file": shown(entry.name), "error": shown(str(error))}
             else:
                 read.append((number, entry))
-        answers = self._predictor(images) if images else []
+        answers = predictor(images) if images else []
         for (number, entry), image, answer in zip(read, images, answers, strict=True):
-            told = shown_in(self._predictor.answers.to_json(answer))
+            told = shown_in(predictor.answers.to_json(answer))
             row = {"number": number, "file": shown(entry.name), "answer": json.dumps(told)}
             yield row | {"width": image.shape[1], "height": image.shape[0]}
 

@@ -6,6 +6,7 @@ import os
 import re
 
 from datasets.errors import InputError
+from tools import cli
 
 # Jobs of these names are shells of people; what they start by hand is no task (as in Lightning).
 _SHELLS = ("bash", "interactive")
@@ -28,15 +29,18 @@ def join_srun() -> None:
     if tasks < 2:
         return
     nodes = _number("SLURM_STEP_NUM_NODES", 1)
-    if tasks % nodes:
+    if not nodes or tasks % nodes:
         raise InputError(
             f"srun started {tasks} tasks on {nodes} machines; give each machine as many: "
             "--ntasks-per-node N"
         )
+    rank = _number("SLURM_PROCID")
+    if rank >= tasks:
+        raise InputError(f"SLURM_PROCID={rank}: is beyond SLURM_STEP_NUM_TASKS={tasks}")
     # node[03-05,9],other: the first machine.
     first = re.sub(r"\[([^],-]*)[^]]*\]", r"\1", told.get("SLURM_STEP_NODELIST", "127.0.0.1"))
     found = {
-        "RANK": _number("SLURM_PROCID"),
+        "RANK": rank,
         "LOCAL_RANK": _number("SLURM_LOCALID"),
         "WORLD_SIZE": tasks,
         "LOCAL_WORLD_SIZE": tasks // nodes,
@@ -46,6 +50,9 @@ def join_srun() -> None:
         "MASTER_PORT": told.get("MASTER_PORT", _FIRST_PORT + _number("SLURM_JOB_ID", 0) % 10000),
     }
     os.environ.update({name: str(value) for name, value in found.items()})
+    # The first that comes waits for the others, for half an hour.
+    where = f"{found['MASTER_ADDR']}:{found['MASTER_PORT']}"
+    cli.say(f"srun's {tasks} tasks are the processes of one training; they meet at {where}")
 
 
 def _number(name: str, usual: int | None = None) -> int:

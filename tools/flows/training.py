@@ -32,7 +32,7 @@ from tools.flows.recipe import Notes, OpenedRun, Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
 from tools.flows.stages import is_begun
 from tools.flows.told_files import card_of_parts, stand_ins, told_files
-from tools.flows.tuning import tune
+from tools.flows.tuning import tune_batch_size, tune_rate
 
 
 def train(
@@ -76,15 +76,16 @@ def _train_in(
     with told_files(path, config.val) as files, folded(fold):
         run = recipe.open(config, path)
     parts = [*stand_ins(files), *select_within(run, fold)]
-    config = suit_to_photos(run, folder)
     taught = run.target_source(device)  # What is wrong with it is said at once.
-    notes = [*parts, *run.prepare(folder, device, watch)]
-    config, found = tune(run, folder, device, taught)
-    notes += found
+    notes = [*parts, *tune_batch_size(run, folder, device, taught)]
+    suit_to_photos(run, folder)
+    given = run.config.weights  # An earlier stage puts its own in their place.
+    notes += run.prepare(folder, device, watch)
+    notes += tune_rate(run, folder, device, taught)
     network, card = run.build(taught)
     card = card_of_fold(card_of_parts(card, files), fold)
     if is_first():
-        save_config(config, folder)
+        save_config(replace(run.config, weights=given), folder)
         run.save(folder)
     fit_run(run, network, card, folder=folder, device=device, watch=watch, target_source=taught)
     return report_run(

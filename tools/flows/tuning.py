@@ -16,68 +16,96 @@ from tasks.distillation.target_source import TargetSource
 from tasks.fitting.base import Task
 from tasks.fitting.engine import rank_and_world
 from tasks.fitting.tuning import RateSearch, bytes_per_image, find_batch_size, find_rate
+from tasks.flag_values import flag_of
 from tasks.predictor import Model
 from tasks.weights.atomic_write import replacing
 from tools import cli
 from tools.flows.recipe import Notes, OpenedRun
+from tools.flows.run_folder import read_config
 
 PLOT_NAME = "learning_rate.png"
 # Fewest steps in an epoch that a search leaves, unless a batch would have fewer images than batch
 # norm can do with; and most images in a batch.
 _STEPS, _LEAST, _MOST = 20, 8, 1024
 _PROBED = 4
+# Field of the fit that each search replaces.
+FOUND = {"find_batch_size": "batch_size", "find_lr": "lr"}
 
 
-def tune(
+def tune_batch_size(
     run: OpenedRun[Any], folder: Path, device: str, taught: TargetSource | None
-) -> tuple[Any, Notes]:
-    """Find what the configuration asks for, and put it there.
+) -> Notes:
+    """Find the batch size, if the configuration asks for it, and put it there.
 
-    The networks of the search are not used otherwise: the run is exactly the one that the values
-    found would give as flags, and its stored configuration has these values.
+    The networks of a search are not used otherwise: the run is exactly the one that the values
+    found would give as flags, and its stored configuration has these values. A resumed run keeps
+    what it found before.
 
     Args:
-        run: Opened run; its configuration gets the values.
-        folder: Run folder, for the plot.
+        run: Opened run; its configuration gets the value.
+        folder: Run folder.
         device: Device to train on.
         taught: Source of teacher targets, if there is a teacher.
 
     Returns:
-        The configuration, and rows for the report.
+        Rows for the report.
 
     Raises:
         InputError: If several processes train.
     """
-    config, notes = run.config, Notes()
-    asked = {"--find-batch-size": config.find_batch_size, "--find-lr": config.find_lr}
-    flags = [flag for flag, given in asked.items() if given]
-    if not flags:
-        return config, notes
+    if not _is_asked(run, folder, "find_batch_size"):
+        return []
+    before = run.config.fit.batch_size
+    size, why = _batch_size(run, folder, device, taught)
+    _change(run, "find_batch_size", size)
+    return _said("batch size", f"{size}, found in place of {before}: {why}")
+
+
+def tune_rate(
+    run: OpenedRun[Any], folder: Path, device: str, taught: TargetSource | None
+) -> Notes:
+    """Find the learning rate, and plot the test; see :func:`tune_batch_size`."""
+    if not _is_asked(run, folder, "find_lr"):
+        return []
+    before = run.config.fit.lr
+    search = find_rate(_task(run, folder, taught), run.training_loader(0), device)
+    _plot(search, folder / PLOT_NAME)
+    rate = float(f"{search.found:.2g}")
+    _change(run, "find_lr", rate)
+    where = folder / PLOT_NAME
+    return _said("learning rate", f"{rate:g}, found in place of {before:g}: {where}")
+
+
+def _is_asked(run: OpenedRun[Any], folder: Path, name: str) -> bool:
+    """Whether to search; what a resumed run found before goes into its configuration."""
+    config = run.config
+    if not getattr(config, name):
+        return False
     if rank_and_world()[1] > 1:
         raise InputError(
-            f"{flags[0]}: searches on one process; do that first, and give all what it finds"
+            f"--{flag_of(name)}: searches on one process; do that first, and give all processes "
+            "what it finds"
         )
-    if config.find_batch_size:
-        size, why = _batch_size(run, folder, device, taught)
-        notes.append(("batch size", f"{size}, found in place of {config.fit.batch_size}: {why}"))
-        _change(run, find_batch_size=False, batch_size=size)
-    if config.find_lr:
-        search = find_rate(_task(run, folder, taught), run.training_loader(0), device)
-        _plot(search, folder / PLOT_NAME)
-        rate = float(f"{search.found:.2g}")
-        text = f"{rate:g}, found in place of {config.fit.lr:g}: {folder / PLOT_NAME}"
-        notes.append(("learning rate", text))
-        _change(run, find_lr=False, lr=rate)
-    for name, text in notes:
-        cli.say(f"{name} {text}")
+    if config.resume is None:
+        return True
+    # A fold or a run of a grid is resumed with the flags of all of them.
+    saved = read_config(type(config), folder)
+    if getattr(saved, name):
+        return True
+    _change(run, name, getattr(saved.fit, FOUND[name]))
+    return False
+
+
+def _said(name: str, text: str) -> Notes:
+    cli.say(f"{name} {text}")
     gc.collect()  # Loaders and networks of the search.
-    return run.config, notes
+    return [(name, text)]
 
 
-def _change(run: OpenedRun[Any], *, batch_size: int = 0, lr: float = 0.0, **done: bool) -> None:
-    fit = run.config.fit
-    fit = replace(fit, batch_size=batch_size or fit.batch_size, lr=lr or fit.lr)
-    run.config = replace(run.config, fit=fit, **done)
+def _change(run: OpenedRun[Any], name: str, value: float, *, done: bool = True) -> None:
+    """Put what a search found, or tries, into the configuration."""
+    fit = replace(run.config.fit, **{FOUND[name]: value})
+    run.config = replace(run.config, fit=fit, **{name: not done})
 
 
 def _task(run: OpenedRun[Any], folder: Path, taught: TargetSource | None) -> Task:
@@ -92,17 +120,18 @@ def _batch_size(
     run: OpenedRun[Any], folder: Path, device: str, taught: TargetSource | None
 ) -> tuple[int, str]:
     """The size, and the reason for it."""
-    most = _power(max(_LEAST, min(_MOST, len(run.train) // _STEPS)))
+    whole = len(run.train) // (_STEPS * run.config.fit.accumulate)
+    most = _power(max(_LEAST, min(_MOST, whole)))
     why = f"{_STEPS} steps in an epoch if {_LEAST} to {_MOST} images permit"
     if device == "cpu":
-        _change(run, batch_size=_PROBED)
+        _change(run, "find_batch_size", _PROBED, done=False)
         each = bytes_per_image(_task(run, folder, taught), run.training_loader(0), device)
         fits = _power(int(CACHE_SHARE * free_memory()) // max(1, each))
         memory = f"a step needs {each / 1e6:.1f} MB per image"
     else:
 
         def loader_of(size: int) -> Any:
-            _change(run, batch_size=size)
+            _change(run, "find_batch_size", size, done=False)
             return run.training_loader(0)
 
         fits = find_batch_size(_task(run, folder, taught), loader_of, device, most=most)

@@ -80,6 +80,8 @@ def measure(table: Table, row: Row, runs: Sequence[Run]) -> Measured | None:
     fitting = []
     for run in runs:
         values = metrics_of(run, table.metrics)
+        if table.classes not in (0, len(run.card.classes)):
+            continue
         if run.card.task == table.task and values and is_model(run.card.model, row.model):
             fitting.append((values, run))
     if not fitting:
@@ -118,10 +120,16 @@ def classifier_of(run: Run) -> ClassifierRow | None:
 def printed_points(tables: Iterable[Table]) -> list[Point]:
     """Every ImageNet accuracy that the paper prints for such a classifier, once."""
     points = {}
-    for row in (row for table in tables if table.task == CLASSIFICATION for row in table.rows):
+    for row in _imagenet_rows(tables):
         if isinstance(row.model, ClassifierRow) and _is_standard(row.model.spec):
             points[row.model.spec] = _point(row.model, float(row.accuracy[0]))
     return list(points.values())
+
+
+def _imagenet_rows(tables: Iterable[Table]) -> list[Row]:
+    """Rows of tables whose accuracies are ImageNet's: those of other data state their classes."""
+    found = [table for table in tables if table.task == CLASSIFICATION and not table.classes]
+    return [row for table in found for row in table.rows]
 
 
 def measured_points(runs: Sequence[Run]) -> list[Point]:

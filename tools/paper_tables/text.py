@@ -105,15 +105,16 @@ def as_markdown(tables: Sequence[FilledTable]) -> str:
     for filled in tables:
         titles, body = columns(filled)
         lines = [f"### {filled.title}", ""]
-        lines += [_pipes([*titles, "remark"]), "|" + "---|" * (len(titles) + 1)]
-        lines += [_pipes(cells) for cells in body]
+        lines += [pipes([*titles, "remark"]), "|" + "---|" * (len(titles) + 1)]
+        lines += [pipes(cells) for cells in body]
         for text in filter(None, [filled.table.note, *filled.sources()]):
             lines += ["", text]
         parts.append("\n".join(lines))
     return "\n\n".join([*parts, summary(tables)])
 
 
-def _pipes(cells: Sequence[str]) -> str:
+def pipes(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 

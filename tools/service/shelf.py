@@ -152,7 +152,8 @@ class Shelf:
             if error.name not in ("torch", "safetensors"):
                 raise
             raise InputError(
-                f"{offer.path}: needs PyTorch: pip install torch safetensors, or serve an export"
+                f"{offer.path}: needs PyTorch: pip install 'mobilenet-suite[train]', or serve an "
+                "export"
             ) from error
         device = self._device_for(model)
         if (make := ANSWERERS.get(model.application.name)) is not None:
