@@ -242,7 +242,7 @@ def some_labelme(root: Path, described: int) -> Path:
 
 def test_few_described_pictures_in_folders_of_classes_are_a_question(tmp_path: Path) -> None:
     root = some_labelme(tmp_path / "few", 2)
-    words = r"could be boxes \(.*tell of 2 of \d+ images\) or labels; say which by --task dete"
+    words = r"could be boxes \(.*describe 2 of \d+ images\) or labels; say which by --task dete"
     with pytest.raises(InputError, match=words):
         recognise(root)
     assert recognise(root, "labels").kind.name == "labels"

@@ -159,7 +159,7 @@ def test_predictors_are_told_by_their_outputs_where_names_are_lost(
     assert re.search(r"scores differ by \S+e-0[5-9] at most, box offsets by \S+e-0[4-9]", text)
     source = write(tmp_path / "three.onnx", random_ssd(3), named=False)
     answer = tool("import_weights", source, "--out", tmp_path / "o.safetensors")
-    expect(answer, str(source), "predictors of map 0 have 12 and 12 outputs", "cannot be told")
+    expect(answer, str(source), "predictors of map 0 have 12 and 12 outputs", "is unknown")
 
 
 @pytest.mark.slow

@@ -178,7 +178,7 @@ def report_score(
     shown = exam.report(model, evaluator, score, device)
     if opening is not None:
         shown = replace(shown, opening=_both(opening, shown.opening))
-    shown = replace(shown, summary={**shown.summary, "images": len(exam.data)})
+    shown = replace(shown, summary={"images": len(exam.data), **shown.summary})
     told = write_report(folder, run, shown, page=report)
     text = exam.text(score, str(cost))
     return told, f"{text}\n\nreport: {report_file(folder)}"
